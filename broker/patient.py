@@ -11,6 +11,7 @@ from broker.outages import OutageLog
 from broker.port import (
     Broker,
     BrokerError,
+    DeletionsKept,
     GroupMember,
     NewRecord,
     OnSkipped,
@@ -87,6 +88,10 @@ class PatientBroker:
     async def read_at(self, position: Position) -> Record | None:
         """See the port."""
         return await self.until_read(lambda: self._broker.read_at(position))
+
+    async def deletions_kept(self, topic: str) -> DeletionsKept:
+        """See the port."""
+        return await self.until_read(lambda: self._broker.deletions_kept(topic))
 
     def reader(
         self,

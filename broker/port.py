@@ -82,6 +82,18 @@ A copy of the table that is younger learns of every deletion from the topic, so 
 
 
 @dataclass(frozen=True, slots=True)
+class DeletionsKept:
+    """How far back a compacted topic tells of deletions (tombstones).
+
+    `kept_ms`: every deletion stays readable for at least so long. `complete_from`: partition -> the offset from which
+    on no deletion has been removed yet; a log that does not know it has no entry.
+    """
+
+    kept_ms: int
+    complete_from: Mapping[int, int]
+
+
+@dataclass(frozen=True, slots=True)
 class TopicSpec:
     """The specification of a topic.
 
@@ -341,6 +353,10 @@ class Broker(_Owner, Protocol):
 
     async def read_at(self, position: Position) -> Record | None:
         """Return the record at the position, or None where there is none (any more)."""
+        ...
+
+    async def deletions_kept(self, topic: str) -> DeletionsKept:
+        """Return how far back the compacted topic tells of deletions, as the log has it now."""
         ...
 
     def reader(

@@ -9,10 +9,10 @@ import msgspec
 from contract.audit_details import Detail
 from contract.codec import decode_with
 from contract.events import ErrorInfo
-from contract.requests import (
-    DeleteRequest,
+from contract.requests import DeleteRequest, EnrolRequest, StrangerRequest
+from contract.roles import Role
+from contract.site_requests import (
     DevicesRequest,
-    EnrolRequest,
     GroupRequest,
     ImportRequest,
     KeyRequest,
@@ -20,9 +20,7 @@ from contract.requests import (
     PermissionRequest,
     ReembedRequest,
     SettingsRequest,
-    StrangerRequest,
 )
-from contract.roles import Role
 from contract.site_settings import SITE_SETTINGS
 from contract.terms import Message
 

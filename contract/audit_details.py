@@ -25,7 +25,7 @@ from contract.answers import (
     WipedAnswer,
 )
 from contract.people.records import HELD_INFO
-from contract.requests import DevicesRequest, KeyRequest, WipeRequest
+from contract.site_requests import DevicesRequest, KeyRequest, WipeRequest
 from contract.site_settings import SITE_SETTINGS
 
 Detail = bool | int | str | tuple[str, ...]

@@ -1,7 +1,7 @@
 """What one call of an import contains: people with their faces, and the groups and permissions that people name.
 
-The call is one administrative request (contract.requests.ImportRequest): one transaction, one event. Each person is
-imported whole or not at all.
+The call is one administrative request (contract.site_requests.ImportRequest): one transaction, one event. Each person
+is imported whole or not at all.
 """
 
 from typing import Any

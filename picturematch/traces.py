@@ -13,16 +13,8 @@ from contract.events import Event, decode_event
 from contract.evidence import decode_evidence
 from contract.kinds import ERASE_KIND, REPAIR_KIND, kind_of
 from contract.people.keys import NotReadable, PersonKey, parse_key, person_of
-from contract.requests import (
-    DeleteRequest,
-    EnrolRequest,
-    ImportRequest,
-    MembersRequest,
-    ReembedRequest,
-    Request,
-    StrangerRequest,
-    decode_request,
-)
+from contract.requests import DeleteRequest, EnrolRequest, Request, StrangerRequest, decode_request
+from contract.site_requests import ImportRequest, MembersRequest, ReembedRequest
 from contract.topics import Topics
 from engine.calls.match import MatchCall
 from engine.calls.matching import RECOGNISED

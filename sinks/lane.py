@@ -22,7 +22,7 @@ from sinks.meter import Meter
 from sinks.outgoing import Outgoing, Unusable, outgoing
 from sinks.pacing import Pacing
 from sinks.port import SinkError
-from sinks.receiver import Delivered, Delivery, Failed, NeverTakes, Receiver, SwitchedOff, unacted
+from sinks.receiver import Delivered, Delivery, Failed, NeverTakes, Receiver, SwitchedOff
 from sinks.retrying import Retrying
 from sinks.standing import Standing
 from sinks.waiting import pause, rewind
@@ -40,6 +40,8 @@ _HAND_OVER_S = 3.0
 _AFTER_FAILED_COMMIT_S = 1.0
 _LOOK_AGAIN_S = 1.0
 """How long a lane waits for an upload at a time, because the period of the uploads may change."""
+_UNACTED = "sink %s did not act on event %s: %s"
+_UNSURE = "sink %s does not know whether its receiver has acted on event %s, and does not try again: %s"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -321,7 +323,8 @@ class Lane:
             self._succeeded()
             return True
         self._all.meter.failed.inc()
-        _log.error(unacted(result), self._all.meter.name, event.id, result.reason)
+        unsure = isinstance(result, Failed) and result.sent
+        _log.error(_UNSURE if unsure else _UNACTED, self._all.meter.name, event.id, result.reason)
         if isinstance(result, SwitchedOff):
             await self._switched_off(result)
         return True

@@ -41,13 +41,6 @@ class SwitchedOff:
 Delivery = Delivered | Failed | NeverTakes | SwitchedOff
 
 
-def unacted(result: Failed | NeverTakes | SwitchedOff) -> str:
-    """Return the format of a log line (sink, event, reason) about a failed delivery to a receiver that acts."""
-    if isinstance(result, Failed) and result.sent:
-        return "sink %s does not know whether its receiver has acted on event %s, and does not try again: %s"
-    return "sink %s did not act on event %s: %s"
-
-
 class Receiver(Protocol):
     """A destination of events.
 

@@ -134,6 +134,9 @@ class SqlSink:
             except StoreUnavailable as error:
                 wait_s = min(wait_s, _SWEEP_AGAIN_S)
                 _log.warning("sink %s: old events are deleted later: %s", self._meter.name, error)
+            except Exception:  # noqa: BLE001 - after any error the next sweep may work
+                wait_s = min(wait_s, _SWEEP_AGAIN_S)
+                _log.exception("sink %s: old events are deleted later, after an unexpected error", self._meter.name)
             await asyncio.sleep(wait_s)
 
     def _sweep(self) -> None:

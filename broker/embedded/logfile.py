@@ -76,6 +76,8 @@ class LogFileWriter:
                 shard = self._topics[topic].shard(partition)
                 self._note_gap(shard, end)
                 self._connection.execute("UPDATE shard SET floor_offset = ? WHERE id = ?", (end, shard))
+                if self._topics[topic].spec.compacted:  # the copied log does not tell which deletions it lacks
+                    self._connection.execute("UPDATE shard SET first_offset = ? WHERE id = ?", (end, shard))
                 self._next[shard] = end
 
     def save_group_offset(self, place: GroupOffset) -> None:

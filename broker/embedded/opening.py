@@ -15,8 +15,20 @@ from broker.embedded.housekeeper import Housekeeper
 from broker.embedded.owner import OwnerLog
 from broker.embedded.readers import EmbeddedMember, EmbeddedReader, GuestMember
 from broker.embedded.records import read_one
+from broker.embedded.rows import deletions_from
 from broker.embedded.transaction import Transaction
-from broker.port import BrokerError, NewRecord, OnSkipped, Position, Record, Start, TopicSpec, WorkedOn
+from broker.port import (
+    DELETIONS_KEPT_MS,
+    BrokerError,
+    DeletionsKept,
+    NewRecord,
+    OnSkipped,
+    Position,
+    Record,
+    Start,
+    TopicSpec,
+    WorkedOn,
+)
 
 Role = Literal["owner", "guest"]
 
@@ -157,6 +169,12 @@ class EmbeddedBroker:
         found = await log.read(partial(read_one, topic=topic, partition=position.partition, offset=position.offset))
         log.damage.note([found] if found else [])
         return found
+
+    async def deletions_kept(self, topic: str) -> DeletionsKept:
+        """Return how far back the compacted topic tells of deletions; see the port."""
+        log = self._use()
+        shards = log.topic(topic).shards
+        return DeletionsKept(DELETIONS_KEPT_MS, await log.read(partial(deletions_from, shards=shards)))
 
     def reader(
         self,

@@ -1,7 +1,7 @@
 """Reads topics, ends, times and group offsets from the log's tables, in plain synchronous functions."""
 
 import sqlite3
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 
 from broker.embedded.store import OFFSET_BITS
@@ -83,6 +83,12 @@ def first_offset(connection: sqlite3.Connection, shard: int) -> int | None:
         "SELECT min(id) FROM record WHERE id >= ? AND id < ?", (base, shard + 1 << OFFSET_BITS)
     ).fetchone()
     return None if found is None else int(found) - base
+
+
+def deletions_from(connection: sqlite3.Connection, shards: Sequence[int]) -> dict[int, int]:
+    """Return partition -> the offset from which on no tombstone was removed, for the shards of a compacted topic."""
+    found = dict(connection.execute("SELECT id, first_offset FROM shard").fetchall())
+    return {partition: int(found[shard]) for partition, shard in enumerate(shards)}
 
 
 def first_since(connection: sqlite3.Connection, shard: int, timestamp_ms: int) -> int | None:

@@ -4,9 +4,10 @@ A shard is one partition of one topic. A record's row id is the shard in the hig
 so one b-tree keeps every partition in offset order and needs no index.
 
 Every record has a checksum (`checksum`), which is compared whenever the record is read from the file. Retention removes
-records from the front, below `first_offset`. The times of a shard are in order below `timed_offset`, up to `timed_ms`.
-Table `damaged` contains the damaged records that a later record of their key replaces, `seam` the offsets from which a
-restored log goes on, and `clock` the clocks when they were last trusted.
+records from the front, below `first_offset`; in a compacted topic no tombstone is missing from `first_offset` on. The
+times of a shard are in order below `timed_offset`, up to `timed_ms`. Table `damaged` contains the damaged records that
+a later record of their key replaces, `seam` the offsets from which a restored log goes on, and `clock` the clocks when
+they were last trusted.
 
 A shard's next offset is not written with every append: it is the offset after the last record, or `floor_offset`, which
 is stored in the transaction that removes records, whichever is greater. So it survives when all records are removed.

@@ -328,7 +328,10 @@ def _without_key(connection: sqlite3.Connection, topic: Topic, partition: int, k
 
 
 def remove_tombstones(transaction: Transaction, shard: int, below_offset: int) -> Step:
-    """Remove tombstones that are old enough and lie below an offset that every cursor has passed."""
+    """Remove tombstones that are old enough and lie below an offset that every cursor has passed.
+
+    `first_offset` then tells from which offset on none was removed.
+    """
     rows = transaction.connection.execute(
         "SELECT key, offset FROM latest WHERE shard_id = ? AND expires_ms <= ? AND offset < ? LIMIT ?",
         (shard, transaction.now_ms, below_offset, _CHUNK_ROWS),
@@ -338,6 +341,10 @@ def remove_tombstones(transaction: Transaction, shard: int, below_offset: int) -
             "DELETE FROM latest WHERE shard_id = ? AND key = ?", [(shard, key) for key, _ in rows]
         )
         transaction.remove(shard, [offset for _, offset in rows])
+        transaction.connection.execute(
+            "UPDATE shard SET first_offset = max(first_offset, ?) WHERE id = ?",
+            (max(offset for _, offset in rows) + 1, shard),
+        )
     return Step(bool(rows), more=len(rows) == _CHUNK_ROWS)
 
 

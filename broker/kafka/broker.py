@@ -24,6 +24,7 @@ from broker.kafka.watch import Watch
 from broker.port import (
     BrokerError,
     BrokerUnavailable,
+    DeletionsKept,
     NewRecord,
     OnSkipped,
     Position,
@@ -178,6 +179,13 @@ class KafkaBroker:
         async with self._forgetting_topics():
             await self._cluster.topic(position.topic, position.partition)
             return await self._lookup.read_at(position)
+
+    async def deletions_kept(self, topic: str) -> DeletionsKept:
+        """Return how far back the compacted topic tells of deletions, by the topic's present settings; see the port."""
+        self._require_open()
+        self._contact.require()
+        (state,) = await self._cluster.describe([topic])
+        return DeletionsKept(state.deletions_kept_ms, {})
 
     @asynccontextmanager
     async def _forgetting_topics(self) -> AsyncIterator[None]:

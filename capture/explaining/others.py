@@ -13,12 +13,9 @@ from contract.captures.convert import decision_of
 from contract.events import Event
 from contract.findings import CheckResult, FaceBox, PictureSize
 from contract.kinds import ERASE_KIND, UNREADABLE_KIND, kind_of
-from contract.requests import (
-    CompareRequest,
-    DeleteRequest,
+from contract.requests import CompareRequest, DeleteRequest, EnrolRequest, FiqaRequest, StrangerRequest
+from contract.site_requests import (
     DevicesRequest,
-    EnrolRequest,
-    FiqaRequest,
     GroupRequest,
     ImportRequest,
     KeyRequest,
@@ -26,7 +23,6 @@ from contract.requests import (
     PermissionRequest,
     ReembedRequest,
     SettingsRequest,
-    StrangerRequest,
     WipeRequest,
 )
 from engine.calls.reporting import face_box

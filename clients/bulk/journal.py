@@ -1,20 +1,15 @@
 """The journal of an import: which items of the source are done, so that a later run goes on where an earlier one ended.
 
-A line of JSON is appended, and synced, for each chunk that the server has answered. A line that a crash cut off is
-ignored; its chunk is sent again, and the server answers that the people are there.
+A line of the journal is a chunk that the server has answered. A chunk whose line is missing is sent again, and the
+server answers that its people are there.
 """
 
-import os
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from types import TracebackType
-from typing import Any, Self
+from typing import Any
 
-import orjson
-
-from clients.errors import CannotRun
-from contract.files import try_lock
+from clients.state_file import StateFile
 
 _FORMAT = 1
 
@@ -48,33 +43,13 @@ class Tally:
         self.failures += other.failures
 
 
-class Journal:
-    """The journal of the import of a source; enter it to read its file and append to it.
-
-    Raises (on entering):
-        CannotRun: the file belongs to another import, is damaged, or is used by another process.
-        OSError: the file cannot be read or written.
-    """
+class Journal(StateFile):
+    """The journal of the import of a source (clients.state_file.StateFile)."""
 
     def __init__(self, path: Path, files: Sequence[Path], url: str) -> None:
-        self._path = path
-        self._about = {"format": _FORMAT, "to": url, "from": [_described(file) for file in files]}
+        super().__init__(path, "import", {"format": _FORMAT, "to": url, "from": [_described(file) for file in files]})
         self._done: set[int] = set()
         self.tally = Tally()
-
-    def __enter__(self) -> Self:
-        self._file = os.fdopen(os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o600), "r+b")
-        try:
-            self._read()
-        except BaseException:
-            self._file.close()
-            raise
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self._file.close()
 
     @property
     def done(self) -> int:
@@ -92,51 +67,18 @@ class Journal:
         self._done.update(items)
         self.tally.take(tally)
 
-    def remove(self) -> None:
-        """Delete the file, after the import has come to its end."""
-        self._path.unlink()
-
-    def _read(self) -> None:
-        if not try_lock(self._file.fileno()):
-            raise CannotRun(f"another import uses {self._path}; name another file with --state")
-        written = self._file.read()
-        whole = written[: written.rfind(b"\n") + 1]
-        lines = whole.splitlines()
-        if written:
-            self._check(lines[0] if lines else b"")
-        for line in lines[1:]:
-            self._take(line)
-        self._file.truncate(len(whole))
-        self._file.seek(len(whole))
-        if not lines:
-            self._append(self._about)
-
-    def _append(self, line: Mapping[str, Any]) -> None:
-        self._file.write(orjson.dumps(line) + b"\n")
-        self._file.flush()
-        os.fsync(self._file.fileno())
-
-    def _check(self, line: bytes) -> None:
-        try:
-            about = orjson.loads(line)
-        except orjson.JSONDecodeError:
-            about = None
-        if about != self._about:
-            raise CannotRun(
-                f"{self._path} is the state of another import, or the source has changed since: name another file with"
-                " --state, or delete it to begin anew (people who are there already are recognised)"
-            )
-
-    def _take(self, line: bytes) -> None:
-        try:
-            fields = orjson.loads(line)
-            items = [item for first, end in fields.pop("items") for item in range(first, end)]
-            failures = [Failure(**one) for one in fields.pop("failures")]
-            tally = Tally(**fields, failures=failures)
-        except (orjson.JSONDecodeError, KeyError, TypeError, ValueError):
-            raise CannotRun(f"{self._path} is damaged; delete it, and the import begins anew") from None
+    def _take(self, line: Any) -> None:
+        items = [item for first, end in line.pop("items") for item in range(first, end)]
+        failures = [Failure(**one) for one in line.pop("failures")]
+        tally = Tally(**line, failures=failures)
         self._done.update(items)
         self.tally.take(tally)
+
+    def _belongs_elsewhere(self) -> str:
+        return (
+            f"{self._path} is the state of another import, or the source has changed since: name another file with"
+            " --state, or delete it to begin anew (people who are there already are recognised)"
+        )
 
 
 def _described(path: Path) -> Mapping[str, Any]:

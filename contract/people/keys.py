@@ -4,6 +4,8 @@ from dataclasses import dataclass
 from typing import Literal, get_args
 from urllib.parse import quote, unquote
 
+import msgspec
+
 MEAN_FACE = -1
 """The reserved face number of the mean of a person's faces, in searches and in evidence; no record has it."""
 
@@ -21,8 +23,7 @@ class PersonKey:
     identity_id: str
 
 
-@dataclass(frozen=True, slots=True)
-class FaceKey:
+class FaceKey(msgspec.Struct, frozen=True, gc=False):
     """The key face/ID/N/EMBEDDER: the Nth face of a person, embedded by one embedder; `embedder` is its identity."""
 
     identity_id: str

@@ -2,7 +2,7 @@
 
 from bisect import bisect_left, insort
 from collections import defaultdict
-from collections.abc import Callable, Hashable, Sequence
+from collections.abc import Callable, Hashable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -41,8 +41,8 @@ class ListedPage:
 class SortedIds:
     """Distinct ids in order; adding and removing are cheap, because ids are sorted only when they are read."""
 
-    def __init__(self) -> None:
-        self._ids: list[str] = []
+    def __init__(self, ids: Iterable[str] = ()) -> None:
+        self._ids: list[str] = sorted(ids)
         self._added: set[str] = set()
         self._removed: set[str] = set()
 
@@ -109,6 +109,18 @@ class Listing:
                 del self._sets[name]
         for name in new - old:
             self._sets[name].add(identity_id)
+
+    def fill(self, people: Sequence[PersonRecord]) -> None:
+        """Record the people of an empty list, each once; in the order of their ids, much quicker than one by one."""
+        found: defaultdict[frozenset[Hashable], list[str]] = defaultdict(list)
+        for person in people:
+            found[_sets_of(person)].append(person.identity_id)
+        together: defaultdict[Hashable, list[str]] = defaultdict(list)
+        for names, ids in found.items():
+            for name in names:
+                together[name] += ids
+        for name, ids in together.items():
+            self._sets[name] = SortedIds(ids)
 
     def members(self, group_id: str) -> int:
         """Return the number of people in a group."""

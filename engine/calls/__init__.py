@@ -1,8 +1,8 @@
 """The calls: one module per kind of call. Lists of outcomes come from this package, kinds and stages from
 contract.kinds.
 
-To add a kind, define its request (contract.requests) and its answer (contract.answers), write its module in this
-package, and add its instance to `CALLS`.
+To add a kind, define its request (contract.requests, contract.site_requests) and its answer (contract.answers), write
+its module in this package, and add its instance to `CALLS`.
 """
 
 from collections.abc import Mapping

@@ -18,7 +18,7 @@ from contract.ids import made_id
 from contract.kinds import kind_of
 from contract.people.keys import SiteKey, site_key
 from contract.people.site import DeviceRecord, Site
-from contract.requests import DeviceChange, DevicesRequest
+from contract.site_requests import DeviceChange, DevicesRequest
 from contract.terms import DEFAULT_GROUP, DEFAULT_PERMISSION, PHOTO_DEVICE
 from engine.calls.call import Change
 from engine.calls.people import (

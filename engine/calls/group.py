@@ -7,7 +7,7 @@ from contract.kinds import kind_of
 from contract.people.keys import SiteKey
 from contract.people.records import PersonRecord
 from contract.people.site import GroupRecord
-from contract.requests import GroupRequest
+from contract.site_requests import GroupRequest
 from contract.terms import DEFAULT_GROUP
 from engine.calls.people import ChangeDecision, PeopleNow
 from engine.calls.scopes import ScopeCall, deleted, described, require_room_for, stored, with_this_only

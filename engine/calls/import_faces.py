@@ -17,7 +17,7 @@ from contract.imports import ImportedFace, ImportedPerson, ImportFailure
 from contract.people.keys import photo_key
 from contract.people.records import WHOLE_FACE, FaceRecord, PhotoRecord, PhotoReference
 from contract.people.validity import is_ordered
-from contract.requests import ImportRequest
+from contract.site_requests import ImportRequest
 from contract.vectors import Vector
 from engine.calls.people import KeyedValue, Prepared, PreparedFace, merged_info
 from engine.calls.repeated import NEW_PERSON_INFO

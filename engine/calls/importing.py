@@ -23,7 +23,7 @@ from contract.kinds import kind_of
 from contract.people.keys import person_key, site_key
 from contract.people.records import HELD_INFO, WHOLE_FACE, FaceRecord, PersonRecord
 from contract.people.site import site_key_of
-from contract.requests import ImportRequest
+from contract.site_requests import ImportRequest
 from contract.terms import DEFAULT_GROUP
 from engine.calls.call import Change
 from engine.calls.enrol import prepare_photo

@@ -10,7 +10,7 @@ from contract.ids import made_id
 from contract.kinds import kind_of
 from contract.people.keys import site_key
 from contract.people.site import KeyRecord, Site, site_key_of
-from contract.requests import KeyRequest
+from contract.site_requests import KeyRequest
 from engine.calls.call import Change
 from engine.calls.people import NOTHING_PREPARED, ChangeDecision, PeopleNow, Prepared, refuse_change
 from engine.calls.reporting import Circumstances

@@ -11,7 +11,7 @@ from contract.kinds import kind_of
 from contract.people.keys import person_key
 from contract.people.records import PersonRecord
 from contract.people.site import GroupRecord, Site
-from contract.requests import MembersRequest
+from contract.site_requests import MembersRequest
 from engine.calls.people import ChangeDecision, PeopleNow
 from engine.calls.scopes import ScopeCall
 from engine.policy import Policy

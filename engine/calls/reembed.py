@@ -20,7 +20,7 @@ from contract.kinds import kind_of
 from contract.people.keys import FaceKey, NotReadable, face_key
 from contract.people.records import COVERED_FACE, WHOLE_FACE, FaceRecord
 from contract.people.unreadable import read_face
-from contract.requests import EmbeddedFace, ReembedRequest
+from contract.site_requests import EmbeddedFace, ReembedRequest
 from engine.calls.call import Change
 from engine.calls.people import (
     NOTHING_PREPARED,

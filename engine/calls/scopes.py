@@ -20,7 +20,7 @@ from contract.events import Event
 from contract.people.keys import SiteKey, site_key
 from contract.people.records import PersonRecord
 from contract.people.site import GroupRecord, PermissionRecord, site_key_of
-from contract.requests import ScopeRequest
+from contract.site_requests import ScopeRequest
 from engine.calls.call import Change
 from engine.calls.people import (
     NOTHING_PREPARED,

@@ -16,7 +16,7 @@ from contract.events import Event
 from contract.kinds import kind_of
 from contract.people.keys import site_key
 from contract.people.site import Site, site_key_of
-from contract.requests import SettingsRequest
+from contract.site_requests import SettingsRequest
 from contract.site_settings import SCORE_AT_THRESHOLD, SCORES, SITE_SETTINGS, laid_over, with_values
 from engine.calls.call import Change
 from engine.calls.people import (

@@ -11,7 +11,7 @@ from contract.errors import Code, Refusal, Refused
 from contract.events import Event
 from contract.kinds import kind_of
 from contract.people.keys import SiteKey, site_key
-from contract.requests import WipeRequest
+from contract.site_requests import WipeRequest
 from engine.calls.call import Change
 from engine.calls.people import (
     NOTHING_PREPARED,

@@ -11,11 +11,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from contract.evidence import EvidenceCandidate
-from contract.people.records import PersonRecord
 from contract.vectors import Vector, Vectors
 from engine.gallery.confirming import KnownPlaces, confirm
 from engine.gallery.port import Candidate, FaceId, IndexUsed, Scope
-from engine.gallery.rows import Part, Places, Rows, RowStore
+from engine.gallery.row_store import RowStore
+from engine.gallery.rows import Part, Places, Rows
 
 ROUNDING = 1e-5
 """More than single precision can move a cosine."""
@@ -188,31 +188,12 @@ class ExactSearch:
         return self.rows.people(rows, self.rows.exact(rows, self.probe))
 
 
-class ExactIndex:
+class ExactIndex(RowStore):
     """The index that compares every face of the scope (engine.gallery.port.FaceIndex)."""
-
-    def __init__(self, dimension: int) -> None:
-        self._store = RowStore(dimension)
-
-    def add(self, face: FaceId, vector: Vector, owner: PersonRecord | None) -> None:
-        """Add or replace a face; a face without an owner is stored but not searched."""
-        self._store.add(face, vector, owner)
-
-    def assign(self, face: FaceId, owner: PersonRecord | None) -> None:
-        """Assign a face to the present record of its person; None excludes the face from searches."""
-        self._store.assign(face, owner)
-
-    def remove(self, face: FaceId) -> None:
-        """Remove a face from the index; an unknown face is ignored."""
-        self._store.remove(face)
-
-    def vector(self, face: FaceId) -> Vector | None:
-        """Return the embedding of a face, or None for an unknown face."""
-        return self._store.vector(face)
 
     def snapshot(self, version: int) -> ExactGallery:
         """Return the gallery as it is now; later changes of the index do not affect it."""
-        return ExactGallery(version, self._store.view())
+        return ExactGallery(version, self.view())
 
     def renewed(self) -> bool:
         """Return False: an exact search is made in one way only."""

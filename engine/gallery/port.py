@@ -1,6 +1,6 @@
 """The search port: the interface between decisions and any index that searches the gallery."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import Protocol
 
@@ -170,6 +170,17 @@ class Gallery(Protocol):
         ...
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class StoredRows:
+    """The rows of an index: the face of each row and, by blocks of rows, their vectors (float32).
+
+    `blocks` is read once, by any thread. Each block but the last has as many rows as engine.gallery.rows.CHUNK.
+    """
+
+    faces: Sequence[FaceId]
+    blocks: Iterable[Vectors]
+
+
 class FaceIndex(Protocol):
     """The index in which the fold of the people topic stores embeddings; only one thread may change it.
 
@@ -194,6 +205,14 @@ class FaceIndex(Protocol):
 
     def snapshot(self, version: int) -> Gallery:
         """Return the gallery as it is now."""
+        ...
+
+    def stored(self) -> StoredRows:
+        """Return the rows as they are now, also those that are not searched; later changes do not affect them."""
+        ...
+
+    def fill(self, stored: StoredRows, owners: Sequence[PersonRecord | None]) -> None:
+        """Make an empty index one with these rows; `owners`: the person of each row, None: it is not searched."""
         ...
 
     def renewed(self) -> bool:

@@ -5,7 +5,7 @@ gets another row, or the list of people of its chunk is copied first. The sets a
 groups of a million people cost a few bytes for each membership, and a scope is an intersection of bitmaps.
 """
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TypeVar
 
@@ -17,7 +17,7 @@ from contract.people.keys import MEAN_FACE
 from contract.people.records import PersonRecord
 from contract.vectors import Vector, Vectors
 from engine.gallery.cosine import deciding_cosines
-from engine.gallery.port import Candidate, FaceId, Scope
+from engine.gallery.port import Candidate, Scope
 
 Mask = NDArray[np.bool_]
 Places = NDArray[np.intp]
@@ -26,9 +26,6 @@ Places = NDArray[np.intp]
 CHUNK = 1 << 14
 """The number of rows of a chunk: 32 MB of 512 numbers each."""
 
-_FIRST_CAPACITY = 256
-_DEAD_ROWS_KEPT = 1024
-"""The most rows of removed faces that are kept; moving the other rows for so few is not worth the time."""
 
 _SMALL_PART = 10
 """A scope with at most one row in so many is compared by a list of its rows; more rows, by comparing all rows: reading
@@ -64,7 +61,7 @@ class Rows:
 
     `vectors`, `owners` and `numbers`: by chunk, for each row the unit vector (float32), the person (None: a face that
     is not searched), and the face number; the last chunk may have rows of a later moment. `sets`: by the name of a
-    group or permission (`_set_names`), the rows of faces of people in it; also one of the means of faces.
+    group or permission (`set_names`), the rows of faces of people in it; also one of the means of faces.
     """
 
     count: int
@@ -210,142 +207,6 @@ class Rows:
 _NO_ROWS = BitMap()
 
 
-class RowStore:
-    """The rows of all faces, of which `Rows` are views; only one thread may change it."""
-
-    def __init__(self, dimension: int, moved: Callable[[Places], None] | None = None) -> None:
-        """`moved`: called when the rows of removed faces were given up, with the new row of each old row, or -1."""
-        self.dimension = dimension
-        self._moved = moved
-        self._clear()
-        self._rows: dict[FaceId, int] = {}
-
-    def __len__(self) -> int:
-        """Return the number of rows, with those of removed faces that are not given up yet."""
-        return self._count
-
-    def add(self, face: FaceId, vector: Vector, owner: PersonRecord | None) -> None:
-        """Add or replace a face; a face without an owner is stored but not searched."""
-        known = self._rows.get(face)
-        if known is not None and known >= self._shared:
-            self._vectors[known // CHUNK][known % CHUNK] = vector
-            self._own(known, owner)
-            return
-        if known is not None:
-            self.remove(face)
-        row = self._append(vector, face[1])
-        self._rows[face] = row
-        self._own(row, owner)
-
-    def assign(self, face: FaceId, owner: PersonRecord | None) -> None:
-        """Assign a face to the present record of its person; None excludes the face from searches."""
-        row = self._rows.get(face)
-        if row is not None:
-            self._own(row, owner)
-
-    def remove(self, face: FaceId) -> None:
-        """Remove a face; an unknown face is ignored."""
-        self.assign(face, None)
-        self._rows.pop(face, None)
-        dead = self._count - len(self._rows)
-        if dead > _DEAD_ROWS_KEPT and dead > self._count // 4:
-            self._compact()
-
-    def vector(self, face: FaceId) -> Vector | None:
-        """Return the embedding of a face, or None for an unknown face."""
-        row = self._rows.get(face)
-        return None if row is None else self._vectors[row // CHUNK][row % CHUNK].copy()
-
-    def view(self) -> Rows:
-        """Return the rows as they are now; later changes do not affect the view."""
-        self._shared = self._count
-        self._own_chunks.clear()
-        self._own_sets.clear()
-        return Rows(
-            self._count,
-            self.dimension,
-            tuple(self._vectors),
-            tuple(self._owners),
-            tuple(self._numbers),
-            dict(self._sets),
-        )
-
-    def _clear(self) -> None:
-        self._vectors: list[NDArray[np.float32]] = [np.zeros((_FIRST_CAPACITY, self.dimension), np.float32)]
-        self._owners: list[list[PersonRecord | None]] = [[]]
-        self._numbers: list[NDArray[np.int32]] = [np.zeros(CHUNK, np.int32)]
-        self._sets: dict[str, BitMap] = {}
-        self._count = 0
-        self._shared = 0  # the number of first rows that a view may have
-        self._own_chunks: set[int] = set()  # chunks whose list of people no view has
-        self._own_sets: set[str] = set()  # sets that no view has
-
-    def _append(self, vector: Vector, number: int) -> int:
-        row, chunk = self._count, self._count // CHUNK
-        if chunk == len(self._vectors):
-            self._add_chunk()
-        elif row % CHUNK == len(self._vectors[chunk]):
-            more = np.zeros_like(self._vectors[chunk])[: CHUNK - row % CHUNK]
-            self._vectors[chunk] = np.concatenate([self._vectors[chunk], more])
-        self._vectors[chunk][row % CHUNK] = vector
-        self._owners[chunk].append(None)
-        self._numbers[chunk][row % CHUNK] = number
-        self._count += 1
-        return row
-
-    def _add_chunk(self) -> None:
-        self._vectors.append(np.zeros((CHUNK, self.dimension), np.float32))
-        self._owners.append([])
-        self._numbers.append(np.zeros(CHUNK, np.int32))
-
-    def _own(self, row: int, owner: PersonRecord | None) -> None:
-        chunk, place = divmod(row, CHUNK)
-        number = int(self._numbers[chunk][place])
-        former = self._owners[chunk][place]
-        before = _set_names(former, number) if former is not None else frozenset[str]()
-        after = _set_names(owner, number) if owner is not None else frozenset[str]()
-        if row < self._shared and chunk not in self._own_chunks:
-            self._owners[chunk] = self._owners[chunk].copy()
-            self._own_chunks.add(chunk)
-        self._owners[chunk][place] = owner
-        for name in before - after:
-            self._own_set(name).discard(row)
-        for name in after - before:
-            self._own_set(name).add(row)
-
-    def _own_set(self, name: str) -> BitMap:
-        if name not in self._own_sets:
-            self._sets[name] = self._sets[name].copy() if name in self._sets else BitMap()
-            self._own_sets.add(name)
-        return self._sets[name]
-
-    def _compact(self) -> None:
-        """Give up the rows of removed faces; the order of the other rows stays."""
-        old, kept = self.view(), np.zeros(self._count, np.bool_)
-        kept[list(self._rows.values())] = True
-        moved_to = np.where(kept, np.cumsum(kept) - 1, -1)
-        self._clear()
-        rows = np.flatnonzero(kept)
-        for chunk, first in enumerate(range(0, len(rows), CHUNK)):
-            some = rows[first : first + CHUNK]
-            capacity = CHUNK if len(rows) > CHUNK else min(CHUNK, max(_FIRST_CAPACITY, 2 * len(rows)))
-            if chunk == len(self._owners):
-                self._add_chunk()
-            self._vectors[chunk] = np.zeros((capacity, self.dimension), np.float32)
-            self._vectors[chunk][: len(some)] = old.take(some)
-            self._owners[chunk] = [old.owner(row) for row in some.tolist()]
-            self._numbers[chunk][: len(some)] = [old.number(row) for row in some.tolist()]
-        self._count = len(rows)
-        self._sets = {name: _bitmap(moved_to[listed(members)]) for name, members in old.sets.items() if members}
-        self._rows = {face: int(moved_to[row]) for face, row in self._rows.items()}
-        if self._moved is not None:
-            self._moved(moved_to)
-
-
-def _bitmap(rows: Places) -> BitMap:
-    return BitMap(rows.astype(np.uint32))
-
-
 def listed(rows: BitMap) -> Places:
     """Return the rows of a bitmap, rising."""
     return np.frombuffer(rows.to_array(), np.uint32).astype(np.intp)
@@ -369,7 +230,7 @@ def _permission_set(permission_id: str) -> str:
     return f"permission/{permission_id}"
 
 
-def _set_names(person: PersonRecord, number: int) -> frozenset[str]:
+def set_names(person: PersonRecord, number: int) -> frozenset[str]:
     """Return the names of the sets of a row: everybody, each group and each permission of its person, and the means."""
     sets: Iterable[str] = (
         _EVERYBODY,

@@ -17,11 +17,11 @@ import numpy as np
 from pyroaring import BitMap
 
 from contract.evidence import EvidenceCandidate
-from contract.people.records import PersonRecord
 from contract.vectors import Vector, Vectors
 from engine.gallery.exact import ROUNDING, ExactGallery, ExactSearch
 from engine.gallery.port import Candidate, FaceId, Gallery, IndexUnavailable, IndexUsed, Scope
-from engine.gallery.rows import Part, Places, Rows, RowStore, listed
+from engine.gallery.row_store import RowStore
+from engine.gallery.rows import Part, Places, Rows, listed
 
 _LEAST_CANDIDATES = 32
 """The number of candidates that are compared even where none has the floor: the nearest of them is what a stranger's
@@ -259,7 +259,7 @@ class TwoStageSearch:
 _NO_ROWS: Places = np.empty(0, np.intp)
 
 
-class TwoStageIndex:
+class TwoStageIndex(RowStore):
     """The index whose galleries search in two stages (engine.gallery.port.FaceIndex).
 
     While there are fewer than `starts_at` rows, every face is compared. `maker`: called when they are more, in the
@@ -267,35 +267,19 @@ class TwoStageIndex:
     """
 
     def __init__(self, dimension: int, maker: Callable[[], Maker], starts_at: int = _TAIL, tail: int = _TAIL) -> None:
-        self._store = RowStore(dimension, self._moved)
+        super().__init__(dimension)
         self._maker = cache(maker)
         self._starts_at, self._tail = starts_at, tail
         self._first: Placed | None = None
         self._build: _Build | None = None
         self._again_at = 0  # the number of rows below which no generation is tried, because the last one failed
 
-    def add(self, face: FaceId, vector: Vector, owner: PersonRecord | None) -> None:
-        """Add or replace a face; a face without an owner is stored but not searched."""
-        self._store.add(face, vector, owner)
-
-    def assign(self, face: FaceId, owner: PersonRecord | None) -> None:
-        """Assign a face to the present record of its person; None excludes the face from searches."""
-        self._store.assign(face, owner)
-
-    def remove(self, face: FaceId) -> None:
-        """Remove a face from the index; an unknown face is ignored."""
-        self._store.remove(face)
-
-    def vector(self, face: FaceId) -> Vector | None:
-        """Return the embedding of a face, or None for an unknown face."""
-        return self._store.vector(face)
-
     def snapshot(self, version: int) -> Gallery:
         """Return the gallery as it is now; later changes of the index do not affect it.
 
         The next generation is begun where one is due, and a finished one is used from now on.
         """
-        rows = self._store.view()
+        rows = self.view()
         self._adopt()
         if self._build is None and self._is_due(rows.count):
             self._build = self._begin(rows)

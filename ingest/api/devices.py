@@ -29,7 +29,7 @@ from contract.calls.rules import param_error
 from contract.calls.shared import Data
 from contract.errors import Code, Refused
 from contract.people.site import DeviceRecord, Site
-from contract.requests import DeviceChange, DevicesRequest, SiteAction
+from contract.site_requests import DeviceChange, DevicesRequest, SiteAction
 from contract.terms import PHOTO_DEVICE
 from ingest.api.binding import Binding, Services, ask, read_url, request_of, up_to_date, version_header
 from ingest.call import Call

@@ -30,7 +30,7 @@ from contract.calls.scopes import Described
 from contract.calls.shared import Data
 from contract.errors import Code, Refusal
 from contract.people.listing import PeopleFilter
-from contract.requests import GroupRequest, MembersRequest
+from contract.site_requests import GroupRequest, MembersRequest
 from ingest.api.binding import Binding, Services, read_body, read_url, request_of, send, up_to_date, version_header
 from ingest.api.scopes import described, find, page_of, selected
 from ingest.call import Call

@@ -9,7 +9,7 @@ from contract.calls.imports import IMPORT, Imported, NotImported, person_of, req
 from contract.calls.rules import param_error
 from contract.calls.shared import Data
 from contract.errors import Code
-from contract.requests import ImportRequest
+from contract.site_requests import ImportRequest
 from ingest.api.binding import Binding, Services, send, version_header
 from ingest.call import Call
 from ingest.json_body import read_object

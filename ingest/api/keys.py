@@ -5,7 +5,7 @@ from contract.calls.declaration import Values
 from contract.calls.keys import CREATE_KEY, DELETE_KEY, LIST_KEYS, CreatedKey, KeyList, ListedKey
 from contract.calls.shared import Data
 from contract.people.site import KeyRecord
-from contract.requests import KeyRequest
+from contract.site_requests import KeyRequest
 from ingest.api.binding import Binding, Services, ask, request_of
 from ingest.call import Call
 from ingest.exchange import timed_out

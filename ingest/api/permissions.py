@@ -19,7 +19,7 @@ from contract.calls.permissions import (
 )
 from contract.calls.scopes import Described
 from contract.calls.shared import Data
-from contract.requests import PermissionRequest
+from contract.site_requests import PermissionRequest
 from ingest.api.binding import Binding, Services, read_body, read_url, request_of, send, up_to_date, version_header
 from ingest.api.scopes import described, find, page_of, selected
 from ingest.call import Call

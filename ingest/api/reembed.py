@@ -9,7 +9,8 @@ from contract.calls.declaration import Values
 from contract.calls.reembed import MOST_FACES, REEMBED, Reembedded
 from contract.calls.rules import param_error
 from contract.calls.shared import Data
-from contract.requests import EmbeddedFace, ReembedRequest, Request
+from contract.requests import Request
+from contract.site_requests import EmbeddedFace, ReembedRequest
 from ingest.api.binding import (
     Binding,
     PeopleView,

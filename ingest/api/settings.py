@@ -27,7 +27,7 @@ from contract.calls.settings import (
 from contract.calls.shared import Data
 from contract.errors import Code, Refused
 from contract.hosts import Hosts
-from contract.requests import SettingsRequest
+from contract.site_requests import SettingsRequest
 from contract.site_settings import (
     EVENT_CONTENT_TYPE,
     EVENT_PERIOD,

@@ -43,17 +43,8 @@ from contract.errors import Code, Refused
 from contract.findings import DetectedFace
 from contract.ids import made_id
 from contract.people.keys import image_id
-from contract.requests import (
-    CompareRequest,
-    DetectRequest,
-    DeviceChange,
-    DevicesRequest,
-    EnrolRequest,
-    FiqaRequest,
-    MatchRequest,
-    PermissionRequest,
-    SettingsRequest,
-)
+from contract.requests import CompareRequest, DetectRequest, EnrolRequest, FiqaRequest, MatchRequest
+from contract.site_requests import DeviceChange, DevicesRequest, PermissionRequest, SettingsRequest
 from contract.site_settings import SITE_SETTINGS
 from contract.terms import DEFAULT_GROUP, PHOTO_DEVICE
 from ingest.api.binding import Binding, Services, ask, compare_times, read_body, request_of, version_header

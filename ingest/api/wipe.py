@@ -6,7 +6,7 @@ from contract.answers import WipedAnswer
 from contract.calls.rules import param_error
 from contract.calls.shared import Data
 from contract.calls.wipe import WIPE, Wiped
-from contract.requests import WipeRequest
+from contract.site_requests import WipeRequest
 from ingest.api.binding import Binding, Services, read_body, request_of, version_header
 from ingest.call import Call
 from ingest.render import Rendered, success

@@ -28,7 +28,7 @@ from msgspec import structs
 from contract.captures.convert import LINE_FILES, MANIFEST_FILE, picture_file
 from contract.codec import encode
 from contract.people.keys import person_key
-from contract.requests import DeviceChange, DevicesRequest
+from contract.site_requests import DeviceChange, DevicesRequest
 from engine.policy import Policy
 from engine.vision.decode.jpeg import encode_jpeg
 from engine.vision.networks import standin

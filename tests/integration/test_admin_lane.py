@@ -11,7 +11,8 @@ import pytest
 from broker.embedded import open_embedded
 from contract.errors import Code
 from contract.people.records import FaceRecord, photo_of
-from contract.requests import DeleteRequest, Headers, Request, SettingsRequest
+from contract.requests import DeleteRequest, Headers, Request
+from contract.site_requests import SettingsRequest
 from contract.topics import Topics
 from engine.policy import Policy
 from picturematch.settings import LogSettings

@@ -14,15 +14,8 @@ from broker.port import BrokerUnavailable, Position, Record
 from contract.errors import Code
 from contract.people.keys import person_key
 from contract.people.records import PersonRecord
-from contract.requests import (
-    DeleteRequest,
-    EmbeddedFace,
-    EnrolRequest,
-    GroupRequest,
-    Headers,
-    MembersRequest,
-    ReembedRequest,
-)
+from contract.requests import DeleteRequest, EnrolRequest, Headers
+from contract.site_requests import EmbeddedFace, GroupRequest, MembersRequest, ReembedRequest
 from tests.integration.test_processor import TOPICS, enrol, match, read_all, running
 from tests.support.faces import photo
 from tests.support.waiting import until

@@ -19,7 +19,8 @@ from contract.captures.values import CaptureError
 from contract.configs import Checkpoint, checkpoint_record
 from contract.evidence import Evidence
 from contract.pictures.digest import picture_digest
-from contract.requests import DeleteRequest, GroupRequest, Headers, PermissionRequest
+from contract.requests import DeleteRequest, Headers
+from contract.site_requests import GroupRequest, PermissionRequest
 from contract.topics import Topics
 from tests.integration.test_processor import Running, enrol, match, running
 from tests.support.faces import photo

@@ -11,7 +11,7 @@ from capture.reader import CaptureReader
 from capture.recording.redaction import Redaction
 from capture.recording.values import Wanted
 from contract.captures.values import CaptureError, PhotoChoice
-from contract.requests import (
+from contract.site_requests import (
     DeviceChange,
     DevicesRequest,
     GroupRequest,

@@ -9,16 +9,8 @@ from typing import Any
 
 from contract.errors import Code
 from contract.ids import made_id
-from contract.requests import (
-    DeleteRequest,
-    DeviceChange,
-    DevicesRequest,
-    EnrolRequest,
-    GroupRequest,
-    MembersRequest,
-    PermissionRequest,
-    Request,
-)
+from contract.requests import DeleteRequest, EnrolRequest, Request
+from contract.site_requests import DeviceChange, DevicesRequest, GroupRequest, MembersRequest, PermissionRequest
 from contract.terms import DEFAULT_GROUP, DEFAULT_PERMISSION
 
 Answer = Code | dict[str, Any]

@@ -15,7 +15,8 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
 from contract.errors import Code
-from contract.requests import DeleteRequest, EnrolRequest, GroupRequest, MembersRequest, PermissionRequest, Request
+from contract.requests import DeleteRequest, EnrolRequest, Request
+from contract.site_requests import GroupRequest, MembersRequest, PermissionRequest
 from contract.terms import DEFAULT_GROUP, DEFAULT_PERMISSION
 from engine.calls import Change, call_of
 from engine.calls.people import NOTHING_PREPARED, ChangeDecision, Prepared, PreparedFace

@@ -3,7 +3,8 @@
 from typing import Any
 
 from contract.errors import Code, Refusal
-from contract.requests import GroupRequest, MembersRequest, PermissionRequest, Request
+from contract.requests import Request
+from contract.site_requests import GroupRequest, MembersRequest, PermissionRequest
 from engine.calls import Change, call_of
 from engine.calls.people import NOTHING_PREPARED, ChangeDecision
 from engine.gallery.pending import PendingPeople

@@ -48,21 +48,23 @@ from contract.requests import (
     CompareRequest,
     DeleteRequest,
     DetectRequest,
-    DevicesRequest,
     EnrolRequest,
     FiqaRequest,
-    GroupRequest,
     Headers,
+    MatchRequest,
+    Request,
+    decode_request,
+)
+from contract.site_requests import (
+    DevicesRequest,
+    GroupRequest,
     ImportRequest,
     KeyRequest,
-    MatchRequest,
     MembersRequest,
     PermissionRequest,
     ReembedRequest,
-    Request,
     SettingsRequest,
     WipeRequest,
-    decode_request,
 )
 from contract.topics import Topics
 from ingest.server import Ingress

@@ -9,7 +9,8 @@ from contract.errors import Code
 from contract.http import DEVICES_PATH
 from contract.people.site import DeviceRecord
 from contract.people.unreadable import UnreadableRecord
-from contract.requests import DeviceChange, DevicesRequest, Request
+from contract.requests import Request
+from contract.site_requests import DeviceChange, DevicesRequest
 from tests.wire.harness import Serving, Site
 
 NOTE = "stored, but no video is read here: only devices of the type photo have matches"

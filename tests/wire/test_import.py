@@ -8,7 +8,7 @@ import pytest
 from contract.answers import ImportedAnswer
 from contract.http import IMPORT_PATH
 from contract.imports import MOST_FACES, MOST_LOOKED_AT, MOST_PEOPLE, ImportFailure
-from contract.requests import ImportRequest
+from contract.site_requests import ImportRequest
 from tests.wire.harness import HttpReply, Site
 
 WHOLE = {"whole": base64.b64encode(bytes(8)).decode()}

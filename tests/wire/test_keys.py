@@ -10,8 +10,9 @@ from contract.audit import Actor, AuditRecord, RefusedKeysRecord, decode_audit, 
 from contract.http import KEYS_PATH, MATCH_PATH, USERS_PATH
 from contract.people.keys import SiteKey
 from contract.people.site import KeyRecord
-from contract.requests import Headers, KeyRequest
+from contract.requests import Headers
 from contract.roles import Role
+from contract.site_requests import KeyRequest
 from contract.topics import Topics
 from ingest.keys import digest
 from tests.wire.harness import HttpReply, Serving, Site, parse_replies

@@ -13,15 +13,13 @@ from contract.calls import devices, groups, keys, people, permissions, settings,
 from contract.calls.declaration import Declaration
 from contract.http import FIQA_PATH, FIQA_V6_PATH, IMAGES_PATH, MATCH_PATH, USERS_PATH
 from contract.kinds import kind_of
-from contract.requests import (
-    DeleteRequest,
+from contract.requests import DeleteRequest, EnrolRequest, Request
+from contract.site_requests import (
     DevicesRequest,
-    EnrolRequest,
     GroupRequest,
     KeyRequest,
     MembersRequest,
     PermissionRequest,
-    Request,
     SettingsRequest,
     WipeRequest,
 )

@@ -9,7 +9,7 @@ import pytest
 
 from contract.http import REEMBED_PATH
 from contract.people.records import PersonRecord, PhotoReference
-from contract.requests import EmbeddedFace, ReembedRequest
+from contract.site_requests import EmbeddedFace, ReembedRequest
 from contract.terms import DEFAULT_GROUP
 from ingest.line import Line, Place
 from tests.wire.harness import HttpReply, Site

@@ -7,7 +7,8 @@ import pytest
 from contract.answers import Answer, RefusedAnswer
 from contract.http import GROUP_IDS_PATH, GROUP_USERS_PATH, GROUPS_PATH, PERMISSION_IDS_PATH, PERMISSIONS_PATH
 from contract.people.site import GroupRecord, PermissionRecord
-from contract.requests import GroupRequest, MembersRequest, PermissionRequest, Request
+from contract.requests import Request
+from contract.site_requests import GroupRequest, MembersRequest, PermissionRequest
 from tests.wire.harness import Serving, Site, add_person, answer_well
 
 PASS_TIMES = [{"days": [1, 2], "from": "08:00", "to": "18:00"}]

@@ -7,7 +7,8 @@ import pytest
 
 from contract.answers import Answer, RefusedAnswer, SettingsAnswer
 from contract.http import CONFIGS_PATH, HISTORY_EVENT_URL_PATH, PRETTY_SCORE_PATH
-from contract.requests import Request, SettingsRequest
+from contract.requests import Request
+from contract.site_requests import SettingsRequest
 from contract.site_settings import SITE_SETTINGS, with_values
 from picturematch.settings import Settings, configured, load_settings
 from tests.wire.harness import HttpReply, Serving, Site

@@ -14,18 +14,8 @@ from contract.findings import Attributes, Lookalike
 from contract.http import USERS_PATH, V6_PATH
 from contract.ids import made_id
 from contract.people.site import SettingRecord
-from contract.requests import (
-    CompareRequest,
-    DetectRequest,
-    DeviceChange,
-    DevicesRequest,
-    EnrolRequest,
-    FiqaRequest,
-    MatchRequest,
-    PermissionRequest,
-    Request,
-    SettingsRequest,
-)
+from contract.requests import CompareRequest, DetectRequest, EnrolRequest, FiqaRequest, MatchRequest, Request
+from contract.site_requests import DeviceChange, DevicesRequest, PermissionRequest, SettingsRequest
 from tests.wire.harness import HttpReply, Serving, Site, add_person, answer_well
 
 CALLS = ("search", "compare", "fiqa", "detect", "createpermission", "createidentity", "addmediadevice", "setconfigs")

@@ -6,7 +6,8 @@ import pytest
 
 from contract.answers import Answer, RefusedAnswer
 from contract.http import WIPE_DATA_PATH
-from contract.requests import Request, WipeRequest
+from contract.requests import Request
+from contract.site_requests import WipeRequest
 from tests.wire.harness import HttpReply, Serving, Site
 
 

@@ -10,8 +10,6 @@ from bench.search_data import at_cosine, isotropic, like_embeddings, probes_near
 from bench.search_misses import interval, try_mates
 from bench.search_ways import all_compared, hamming_radius, others, two_stages
 
-pytest.importorskip("faiss")
-
 
 def test_drawn_vectors_have_the_stored_spectrum_and_unit_length():
     kind = like_embeddings()

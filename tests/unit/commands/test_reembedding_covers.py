@@ -13,7 +13,8 @@ from broker.port import Broker, NewRecord, TopicSpec
 from clients.answers import ServerAnswer
 from contract.answers import FaceOutcome, ReembeddedAnswer
 from contract.people.coverage import CoverDirectory, faces_without_covers
-from contract.requests import EmbeddedFace, EnrolRequest, ReembedRequest
+from contract.requests import EnrolRequest
+from contract.site_requests import EmbeddedFace, ReembedRequest
 from contract.topics import Topics
 from engine.calls.enrol import EnrolCall
 from engine.calls.people import NOTHING_PREPARED, ChangeDecision

@@ -14,14 +14,8 @@ from contract.evidence import Evidence, EvidenceCandidate
 from contract.findings import Lookalike, MatchedFace
 from contract.imports import ImportedPerson
 from contract.people.keys import face_key, person_key, photo_key
-from contract.requests import (
-    DeleteRequest,
-    EmbeddedFace,
-    ImportRequest,
-    MembersRequest,
-    ReembedRequest,
-    StrangerRequest,
-)
+from contract.requests import DeleteRequest, StrangerRequest
+from contract.site_requests import EmbeddedFace, ImportRequest, MembersRequest, ReembedRequest
 from contract.terms import Message
 from picturematch.audit_notes import log_change
 from picturematch.erasure_report import Kept, Line, report, waits_with_faces

@@ -19,12 +19,11 @@ from contract.answers import (
 )
 from contract.audit_details import details_of
 from contract.imports import ImportedPerson, ImportFailure
-from contract.requests import (
-    DeleteRequest,
+from contract.requests import DeleteRequest, EnrolRequest
+from contract.site_requests import (
     DeviceChange,
     DevicesRequest,
     EmbeddedFace,
-    EnrolRequest,
     GroupRequest,
     ImportRequest,
     KeyRequest,

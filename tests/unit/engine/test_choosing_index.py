@@ -33,7 +33,6 @@ def test_exact_compares_every_face_whatever_is_installed():
 
 
 def test_auto_builds_a_sketch_once_there_are_many_templates(monkeypatch):
-    pytest.importorskip("faiss")
     monkeypatch.setattr(choosing, "CROSSING", 300)
     index = index_of("auto", 5.0)(16)
     assert isinstance(index, TwoStageIndex)
@@ -49,7 +48,6 @@ def test_auto_builds_a_sketch_once_there_are_many_templates(monkeypatch):
 
 
 def test_people_who_do_not_change_are_searched_by_the_sketch_once_it_is_built():
-    pytest.importorskip("faiss")
     indexes = list[TwoStageIndex]()
 
     def new_index(dimension: int) -> FaceIndex:
@@ -79,5 +77,4 @@ def test_without_faiss_a_sketch_is_refused_with_the_command_that_installs_it(wit
 
 
 def test_with_faiss_nothing_is_said():
-    pytest.importorskip("faiss")
     assert slow_search("auto", 1_000_000) is None

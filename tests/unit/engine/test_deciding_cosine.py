@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from threadpoolctl import threadpool_limits
 
 from contract.people.records import PersonRecord
-from engine.gallery import rows
+from engine.gallery import row_store, rows
 from engine.gallery.cosine import deciding_cosines
 from engine.gallery.exact import ExactIndex
 from engine.gallery.port import EVERYBODY, Scope
@@ -59,6 +59,7 @@ def test_the_number_of_threads_does_not_move_a_bit():
 
 def test_a_search_returns_the_same_bits_for_every_scope_and_order_of_enrolment(monkeypatch):
     monkeypatch.setattr(rows, "CHUNK", 64)
+    monkeypatch.setattr(row_store, "CHUNK", 64)
     vectors, (probe,) = units(400, 512, 5), units(1, 512, 6)
     expected = {str(n): float(c) for n, c in enumerate(deciding_cosines(vectors, probe))}
     for seed in range(3):

@@ -8,7 +8,7 @@ from contract.answers import RefusedAnswer
 from contract.errors import Code
 from contract.people.site import DeviceRecord, GroupRecord, PermissionRecord, Site
 from contract.people.unreadable import UnreadableRecord
-from contract.requests import DeviceChange, DevicesRequest
+from contract.site_requests import DeviceChange, DevicesRequest
 from engine.calls.call import Change
 from engine.calls.devices import DevicesCall
 from engine.calls.people import NOTHING_PREPARED, ChangeDecision

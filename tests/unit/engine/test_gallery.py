@@ -2,7 +2,6 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from importlib.util import find_spec
 
 import numpy as np
 import pytest
@@ -39,11 +38,8 @@ def sketched(dimension: int) -> FaceIndex:
     return index
 
 
-INDEXES: tuple[NewIndex, ...] = (ExactIndex,)
+INDEXES: tuple[NewIndex, ...] = (ExactIndex, sketched)
 """Every index that a gallery may have."""
-
-if find_spec("faiss") is not None:
-    INDEXES = (ExactIndex, sketched)
 
 
 @dataclass(frozen=True)

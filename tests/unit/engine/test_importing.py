@@ -11,7 +11,8 @@ from contract.errors import Code
 from contract.imports import ImportedFace, ImportedPerson, ImportedSite
 from contract.people.keys import person_key
 from contract.people.site import DeviceRecord, GroupRecord, PermissionRecord
-from contract.requests import DeleteRequest, EnrolRequest, ImportRequest
+from contract.requests import DeleteRequest, EnrolRequest
+from contract.site_requests import ImportRequest
 from contract.vectors import Vector
 from engine.calls.call import Change
 from engine.calls.delete import DeleteCall

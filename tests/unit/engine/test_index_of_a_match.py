@@ -19,8 +19,6 @@ from engine.vision.ports import ModelSet
 from tests.support.covered import COVERED_MODELS
 from tests.support.faces import MODELS, Enrolled, circumstances, context, photo, scene
 
-pytest.importorskip("faiss")
-
 POLICY = Policy(threshold=0.7)
 PEOPLE = 30
 

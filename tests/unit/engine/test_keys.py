@@ -7,7 +7,7 @@ from contract.errors import Code
 from contract.ids import made_id
 from contract.people.keys import SiteKey, parse_key
 from contract.people.site import KeyRecord, Site, read_site_record
-from contract.requests import KeyRequest
+from contract.site_requests import KeyRequest
 from engine.calls import call_of
 from engine.calls import key as key_calls
 from engine.calls.people import NOTHING_PREPARED, ChangeDecision

@@ -12,7 +12,8 @@ from contract.errors import Code
 from contract.people.coverage import faces_with_others, faces_without, people_without
 from contract.people.keys import FaceKey, face_key, person_key
 from contract.people.unreadable import read_face
-from contract.requests import DeleteRequest, EmbeddedFace, EnrolRequest, ReembedRequest
+from contract.requests import DeleteRequest, EnrolRequest
+from contract.site_requests import EmbeddedFace, ReembedRequest
 from engine.calls.delete import DeleteCall
 from engine.calls.enrol import EnrolCall
 from engine.calls.people import NOTHING_PREPARED, ChangeDecision

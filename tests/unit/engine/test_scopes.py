@@ -12,7 +12,8 @@ from contract.errors import Code, Refusal, Refused
 from contract.people.keys import site_key
 from contract.people.records import PersonRecord
 from contract.people.site import DeviceRecord, site_key_of
-from contract.requests import GroupRequest, MembersRequest, PermissionRequest, Request
+from contract.requests import Request
+from contract.site_requests import GroupRequest, MembersRequest, PermissionRequest
 from contract.terms import DEFAULT_GROUP, DEFAULT_PERMISSION
 from engine.calls import call_of
 from engine.calls.people import PEOPLE_UNREADABLE, PeopleNow

@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 from contract.answers import SettingsAnswer
 from contract.errors import Code
 from contract.people.site import SettingRecord, Site
-from contract.requests import MatchRequest, SettingsRequest
+from contract.requests import MatchRequest
+from contract.site_requests import SettingsRequest
 from contract.site_settings import SITE_SETTINGS, with_values
 from engine.calls.match import MatchCall
 from engine.calls.people import NOTHING_PREPARED, PEOPLE_UNREADABLE, ChangeDecision

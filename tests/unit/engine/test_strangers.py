@@ -11,7 +11,8 @@ from contract.answers import PersonAnswer
 from contract.errors import Code
 from contract.events import Event
 from contract.people.records import PersonRecord, info_of
-from contract.requests import EnrolRequest, MatchRequest, MembersRequest, StrangerRequest
+from contract.requests import EnrolRequest, MatchRequest, StrangerRequest
+from contract.site_requests import MembersRequest
 from engine.calls.enrol import EnrolCall
 from engine.calls.match import MatchCall
 from engine.calls.matching import MatchDecision

@@ -17,7 +17,7 @@ from contract.people.records import WHOLE_FACE, FaceRecord, PersonRecord
 from contract.requests import MatchRequest
 from contract.vectors import Vector
 from engine.calls.match import MatchCall
-from engine.gallery import rows
+from engine.gallery import row_store
 from engine.gallery.exact import ExactIndex
 from engine.gallery.people import People
 from engine.gallery.port import Gallery, Scope
@@ -263,7 +263,7 @@ def test_after_any_changes_the_templates_are_those_of_the_last_records(
     """Seldom and often with the rows of removed faces given up; a gallery that was taken before never changes."""
     people, taken = People(DIMENSION, MODEL), list[tuple[Gallery, Expected]]()
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(rows, "_DEAD_ROWS_KEPT", dead_rows)
+        patch.setattr(row_store, "_DEAD_ROWS_KEPT", dead_rows)
         for place, change in enumerate(changes):
             fold([record_of(change)], people)
             if place % 3 == 0:

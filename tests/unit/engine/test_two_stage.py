@@ -9,13 +9,11 @@ from hypothesis import strategies as st
 
 from contract.people.keys import MEAN_FACE
 from contract.people.records import PersonRecord
-from engine.gallery import rows, two_stage
+from engine.gallery import row_store, rows, two_stage
 from engine.gallery.exact import ExactGallery, ExactIndex
 from engine.gallery.port import EVERYBODY, Candidate, FaceId, FaceIndex, Gallery, Scope
 from engine.gallery.sketch import Sketch, SketchMaker, miss_bound
 from engine.gallery.two_stage import Generation, Near, TwoStageGallery, TwoStageIndex
-
-pytest.importorskip("faiss")
 
 DIMENSION = 64
 SCOPES = (EVERYBODY, Scope(), Scope("staff"), Scope(None, "night"), Scope(None, "0", frozenset({"staff", "none"})))
@@ -90,8 +88,9 @@ def test_after_any_changes_the_decisions_are_those_of_the_exact_index(
     exact, index = ExactIndex(DIMENSION), sketched()
     taken: list[tuple[Gallery, Gallery]] = []
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(rows, "_DEAD_ROWS_KEPT", dead_rows)
+        patch.setattr(row_store, "_DEAD_ROWS_KEPT", dead_rows)
         patch.setattr(rows, "CHUNK", chunk)
+        patch.setattr(row_store, "CHUNK", chunk)
         patch.setattr(two_stage, "_FEW", 1_000_000)
         patch.setattr(two_stage, "_LEAST_CANDIDATES", 1)
         for what, who, number, seed, groups, at_night in changes:
@@ -181,7 +180,7 @@ def test_changes_while_a_generation_is_built_are_in_force_at_once(monkeypatch):
         return make(self, view, first, before)
 
     monkeypatch.setattr(SketchMaker, "make", slow)
-    monkeypatch.setattr(rows, "_DEAD_ROWS_KEPT", 0)
+    monkeypatch.setattr(row_store, "_DEAD_ROWS_KEPT", 0)
     index = sketched()
     for number in range(200):
         index.add((f"p{number:05}", 0), unit(number), owner(f"p{number:05}"))
@@ -282,7 +281,7 @@ def test_a_generation_that_cannot_be_built_leaves_every_search_exact(caplog):
 
 def test_a_sketch_that_is_built_in_steps_is_the_one_that_is_built_at_once():
     def view_of(count: int) -> rows.Rows:
-        store = rows.RowStore(DIMENSION)
+        store = row_store.RowStore(DIMENSION)
         for number in range(count):
             store.add((str(number), 0), unit(number), owner(str(number)))
         return store.view()
@@ -308,7 +307,7 @@ def test_sigma_is_that_of_the_estimator_and_mates_on_the_floor_are_named():
     sigma, strangers = maker.measure(vectors)
     assert sigma == pytest.approx(np.sqrt(np.pi / 2 - 1) / np.sqrt(512), rel=0.05)
     assert np.all(np.diff(strangers) >= 0)
-    store = rows.RowStore(512)
+    store = row_store.RowStore(512)
     for number, vector in enumerate(vectors):
         store.add((str(number), 0), vector, owner(str(number)))
     sketch = maker.make(store.view(), 0, None)

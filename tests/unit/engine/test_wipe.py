@@ -11,7 +11,7 @@ from contract.errors import Code
 from contract.people.keys import face_key, person_key, site_key
 from contract.people.records import WHOLE_FACE, FaceRecord, PersonRecord
 from contract.people.site import DeviceRecord, GroupRecord, SettingRecord, site_key_of
-from contract.requests import WipeRequest
+from contract.site_requests import WipeRequest
 from engine.calls import wipe
 from engine.calls.people import NOTHING_PREPARED, PEOPLE_UNREADABLE, ChangeDecision
 from engine.calls.wipe import WipeCall

@@ -15,7 +15,8 @@ from contract.codec import encode
 from contract.events import Event, decode_event
 from contract.people.keys import face_key, parse_key
 from contract.people.records import COVERED_FACE, WHOLE_FACE, FaceRecord
-from contract.requests import EmbeddedFace, EnrolRequest, ReembedRequest, Request, SettingsRequest
+from contract.requests import EnrolRequest, Request
+from contract.site_requests import EmbeddedFace, ReembedRequest, SettingsRequest
 from contract.topics import Topics
 from engine.context import Contexts
 from engine.gallery.people import People

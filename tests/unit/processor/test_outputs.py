@@ -12,7 +12,8 @@ from contract.audit import LOG_OPERATOR, MOST_OBJECTS, Actor, ChangeRecord, deco
 from contract.errors import Code, Refusal
 from contract.events import ErrorInfo, decode_event
 from contract.evidence import decode_evidence
-from contract.requests import CompareRequest, DeleteRequest, EnrolRequest, FiqaRequest, MatchRequest, MembersRequest
+from contract.requests import CompareRequest, DeleteRequest, EnrolRequest, FiqaRequest, MatchRequest
+from contract.site_requests import MembersRequest
 from contract.topics import Topics
 from engine.calls import call_of
 from engine.calls.people import ChangeDecision

@@ -114,7 +114,6 @@ def test_a_url_of_another_database_is_refused_without_its_password() -> None:
 
 
 def test_a_server_that_is_gone_is_noticed_soon_unless_the_url_says_otherwise() -> None:
-    pytest.importorskip("psycopg")
     query = open_engine("postgresql://u@h/x?connect_timeout=60").url.query
     assert (query["connect_timeout"], query["tcp_user_timeout"]) == ("60", "10000")
 

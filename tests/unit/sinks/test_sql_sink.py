@@ -116,16 +116,31 @@ async def test_old_events_are_deleted_also_while_no_event_comes(
     await running
 
 
-async def test_a_database_that_a_sweep_cannot_use_ends_no_sink(
-    log: EmbeddedBroker, settings: SqlSettings, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+@pytest.mark.parametrize(
+    ("error", "said"),
+    [
+        (StoreUnavailable("the database is away"), "old events are deleted later: the database is away"),
+        (ArithmeticError("a fault"), "old events are deleted later, after an unexpected error"),
+    ],
+)
+async def test_a_sweep_that_fails_is_made_again_and_ends_no_sink(
+    log: EmbeddedBroker,
+    settings: SqlSettings,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+    error: Exception,
+    said: str,
 ) -> None:
-    monkeypatch.setattr(sql, "_SWEEP_EVERY_S", 0.05)
+    monkeypatch.setattr(sql, "_SWEEP_EVERY_S", 0.02)
+    sweeps = list[float]()
 
     def away(writer: SqlWriter, before_s: float) -> int:
-        raise StoreUnavailable("the database is away")
+        sweeps.append(before_s)
+        raise error
 
     monkeypatch.setattr(SqlWriter, "delete_before", away)
     await log.append([record_of(event(0))])
-    await sql.run_sink_of(settings, sink_context(log, clock=lambda: NOW_S, idle_exit_s=0.3))
+    await sql.run_sink_of(settings, sink_context(log, clock=lambda: NOW_S, idle_exit_s=0.5))
     assert ids(settings) == ["event-0"]
-    assert "old events are deleted later: the database is away" in caplog.text
+    assert len(sweeps) > 1
+    assert said in caplog.text

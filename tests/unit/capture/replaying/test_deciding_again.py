@@ -15,7 +15,7 @@ from contract.codec import encode
 from contract.errors import Code, Refusal
 from contract.people.keys import face_key, person_key
 from contract.people.records import WHOLE_FACE, FaceRecord, PersonRecord
-from contract.requests import DeviceChange, DevicesRequest, SettingsRequest
+from contract.site_requests import DeviceChange, DevicesRequest, SettingsRequest
 from engine.look import Wanted, look
 from engine.policy import Policy
 from processor.processing import EXPIRED

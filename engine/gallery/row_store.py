@@ -1,0 +1,207 @@
+"""The store of the rows that every index shares: it adds, changes and removes rows, and gives views of them.
+
+Rows lie in chunks, so a gallery grows without being copied. A row that a reader may have is never changed: its face
+gets another row, or the list of people of its chunk is copied first.
+"""
+
+from collections import defaultdict
+from collections.abc import Iterator, Mapping, Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+from pyroaring import BitMap
+
+from contract.people.records import PersonRecord
+from contract.vectors import Vector, Vectors
+from engine.gallery.port import FaceId, StoredRows
+from engine.gallery.rows import CHUNK, Places, Rows, listed, set_names
+
+_FIRST_CAPACITY = 256
+_DEAD_ROWS_KEPT = 1024
+"""The most rows of removed faces that are kept; moving the other rows for so few is not worth the time."""
+
+
+class RowStore:
+    """The rows of all faces, of which `Rows` are views; only one thread may change it.
+
+    Each index (engine.gallery.port.FaceIndex) is such a store, with snapshots of its own make.
+    """
+
+    def __init__(self, dimension: int) -> None:
+        self.dimension = dimension
+        self._rows: dict[FaceId, int] = {}
+        self._vectors: list[NDArray[np.float32]] = []
+        self._owners: list[list[PersonRecord | None]] = []
+        self._numbers: list[NDArray[np.int32]] = []
+        self._sets: dict[str, BitMap] = {}
+        self._count = 0
+        self._shared = 0  # the number of first rows that a view may have
+        self._own_chunks: set[int] = set()  # chunks whose list of people no view has
+        self._own_sets: set[str] = set()  # sets that no view has
+        self._clear()
+
+    def add(self, face: FaceId, vector: Vector, owner: PersonRecord | None) -> None:
+        """Add or replace a face; a face without an owner is stored but not searched."""
+        known = self._rows.get(face)
+        if known is not None and known >= self._shared:
+            self._vectors[known // CHUNK][known % CHUNK] = vector
+            self._own(known, owner)
+            return
+        if known is not None:
+            self.remove(face)
+        row = self._append(vector, face[1])
+        self._rows[face] = row
+        self._own(row, owner)
+
+    def assign(self, face: FaceId, owner: PersonRecord | None) -> None:
+        """Assign a face to the present record of its person; None excludes the face from searches."""
+        row = self._rows.get(face)
+        if row is not None:
+            self._own(row, owner)
+
+    def remove(self, face: FaceId) -> None:
+        """Remove a face; an unknown face is ignored."""
+        self.assign(face, None)
+        self._rows.pop(face, None)
+        dead = self._count - len(self._rows)
+        if dead > _DEAD_ROWS_KEPT and dead > self._count // 4:
+            self._compact()
+
+    def vector(self, face: FaceId) -> Vector | None:
+        """Return the embedding of a face, or None for an unknown face."""
+        row = self._rows.get(face)
+        return None if row is None else self._vectors[row // CHUNK][row % CHUNK].copy()
+
+    def stored(self) -> StoredRows:
+        """Return the rows as they are now, also those that are not searched; later changes do not affect them."""
+        return StoredRows(list(self._rows), _blocks(self.view(), np.fromiter(self._rows.values(), np.intp)))
+
+    def fill(self, stored: StoredRows, owners: Sequence[PersonRecord | None]) -> None:
+        """Make an empty store one with these rows, whose blocks it keeps; `owners`: see the port.
+
+        Raises:
+            ValueError: the store is not empty.
+        """
+        if self._count:
+            raise ValueError("only an empty store can be filled")
+        if not stored.faces:
+            return
+        sets: dict[str, list[NDArray[np.uint32]]] = {}
+        for names, rows in _rows_by_sets(stored.faces, owners).items():
+            for name in names:
+                sets.setdefault(name, []).append(np.array(rows, np.uint32))
+        self._vectors = list(stored.blocks)
+        self._owners = [list(owners[first : first + CHUNK]) for first in range(0, len(owners), CHUNK)]
+        numbers = np.zeros(len(self._vectors) * CHUNK, np.int32)
+        numbers[: len(stored.faces)] = [number for _, number in stored.faces]
+        self._numbers = list(numbers.reshape(-1, CHUNK))
+        self._sets = {name: BitMap(np.concatenate(rows)) for name, rows in sets.items()}
+        self._rows = {face: row for row, face in enumerate(stored.faces)}
+        self._count = self._shared = len(stored.faces)
+
+    def view(self) -> Rows:
+        """Return the rows as they are now; later changes do not affect the view."""
+        self._shared = self._count
+        self._own_chunks.clear()
+        self._own_sets.clear()
+        return Rows(
+            self._count,
+            self.dimension,
+            tuple(self._vectors),
+            tuple(self._owners),
+            tuple(self._numbers),
+            dict(self._sets),
+        )
+
+    def _clear(self) -> None:
+        self._vectors = [np.zeros((_FIRST_CAPACITY, self.dimension), np.float32)]
+        self._owners = [[]]
+        self._numbers = [np.zeros(CHUNK, np.int32)]
+        self._sets = {}
+        self._count = self._shared = 0
+        self._own_chunks = set()
+        self._own_sets = set()
+
+    def _append(self, vector: Vector, number: int) -> int:
+        row, chunk = self._count, self._count // CHUNK
+        if chunk == len(self._vectors):
+            self._add_chunk()
+        elif row % CHUNK == len(self._vectors[chunk]):
+            more = np.zeros_like(self._vectors[chunk])[: CHUNK - row % CHUNK]
+            self._vectors[chunk] = np.concatenate([self._vectors[chunk], more])
+        self._vectors[chunk][row % CHUNK] = vector
+        self._owners[chunk].append(None)
+        self._numbers[chunk][row % CHUNK] = number
+        self._count += 1
+        return row
+
+    def _add_chunk(self) -> None:
+        self._vectors.append(np.zeros((CHUNK, self.dimension), np.float32))
+        self._owners.append([])
+        self._numbers.append(np.zeros(CHUNK, np.int32))
+
+    def _own(self, row: int, owner: PersonRecord | None) -> None:
+        chunk, place = divmod(row, CHUNK)
+        number = int(self._numbers[chunk][place])
+        former = self._owners[chunk][place]
+        before = set_names(former, number) if former is not None else frozenset[str]()
+        after = set_names(owner, number) if owner is not None else frozenset[str]()
+        if row < self._shared and chunk not in self._own_chunks:
+            self._owners[chunk] = self._owners[chunk].copy()
+            self._own_chunks.add(chunk)
+        self._owners[chunk][place] = owner
+        for name in before - after:
+            self._own_set(name).discard(row)
+        for name in after - before:
+            self._own_set(name).add(row)
+
+    def _own_set(self, name: str) -> BitMap:
+        if name not in self._own_sets:
+            self._sets[name] = self._sets[name].copy() if name in self._sets else BitMap()
+            self._own_sets.add(name)
+        return self._sets[name]
+
+    def _compact(self) -> None:
+        """Give up the rows of removed faces; the order of the other rows stays."""
+        old, kept = self.view(), np.zeros(self._count, np.bool_)
+        kept[list(self._rows.values())] = True
+        moved_to = np.where(kept, np.cumsum(kept) - 1, -1)
+        self._clear()
+        rows = np.flatnonzero(kept)
+        for chunk, first in enumerate(range(0, len(rows), CHUNK)):
+            some = rows[first : first + CHUNK]
+            capacity = CHUNK if len(rows) > CHUNK else min(CHUNK, max(_FIRST_CAPACITY, 2 * len(rows)))
+            if chunk == len(self._owners):
+                self._add_chunk()
+            self._vectors[chunk] = np.zeros((capacity, self.dimension), np.float32)
+            self._vectors[chunk][: len(some)] = old.take(some)
+            self._owners[chunk] = [old.owner(row) for row in some.tolist()]
+            self._numbers[chunk][: len(some)] = [old.number(row) for row in some.tolist()]
+        self._count = len(rows)
+        self._sets = {name: _bitmap(moved_to[listed(members)]) for name, members in old.sets.items() if members}
+        self._rows = {face: int(moved_to[row]) for face, row in self._rows.items()}
+        self._moved(moved_to)
+
+    def _moved(self, moved_to: Places) -> None:
+        """Notice that the rows of removed faces were given up: `moved_to` has the new row of each old row, or -1."""
+
+
+def _blocks(rows: Rows, wanted: Places) -> Iterator[Vectors]:
+    """Yield the vectors of these rows in blocks of `CHUNK`."""
+    for first in range(0, len(wanted), CHUNK):
+        yield rows.take(wanted[first : first + CHUNK])
+
+
+def _rows_by_sets(
+    faces: Sequence[FaceId], owners: Sequence[PersonRecord | None]
+) -> Mapping[frozenset[str], Sequence[int]]:
+    """Return the rows of each combination of sets that a row of a face is in."""
+    found: defaultdict[frozenset[str], list[int]] = defaultdict(list)
+    for row, ((_, number), owner) in enumerate(zip(faces, owners, strict=True)):
+        if owner is not None:
+            found[set_names(owner, number)].append(row)
+    return found
+
+
+def _bitmap(rows: Places) -> BitMap:
+    return BitMap(rows.astype(np.uint32))
