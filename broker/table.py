@@ -8,7 +8,7 @@ record must not be used.
 import asyncio
 import contextlib
 import logging
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from types import TracebackType
 from typing import Self
 
@@ -29,6 +29,9 @@ class TableFollower:
     Until it has caught up, it calls `progress` after every batch with the number of offsets that are read, and with the
     number that were in the topic when the follower first reached the log.
 
+    `begin`: called before the first record is read; it returns the offsets from which the table is to be read, because
+    the owner has what is below them.
+
     The owner must handle an error of `apply`: `caught_up`, `reached`, `failure` and the end of the context raise it.
     """
 
@@ -38,11 +41,13 @@ class TableFollower:
         topic: str,
         apply: Callable[[Sequence[Record]], None],
         progress: Callable[[int, int], None] = lambda _read, _total: None,
+        begin: Callable[[], Awaitable[Mapping[int, int]]] | None = None,
     ) -> None:
         self._broker = broker
         self._topic = topic
         self._apply = apply
         self._progress = progress
+        self._begin = begin
         self._positions: dict[int, int] = {}
         self._targets: Mapping[int, int] | None = None
         self._caught_up = False
@@ -119,6 +124,8 @@ class TableFollower:
                 try:
                     if self._targets is None:
                         self._targets = await self._broker.end_offsets(self._topic)
+                    if self._begin is not None:
+                        self._positions, self._begin = dict(await self._begin()), None
                     async with self._broker.reader(self._topic, self._positions or Start.EARLIEST) as reader:
                         self._advance(reader)
                         while True:
@@ -145,7 +152,7 @@ class TableFollower:
     def _advance(self, reader: Reader) -> None:
         self._healthy = True
         positions = dict(reader.positions())
-        if positions == self._positions:
+        if positions == self._positions and self._caught_up:
             return
         self._positions = positions
         if self._targets is not None and not self._caught_up:

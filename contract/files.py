@@ -18,6 +18,8 @@ HALF = ".half"
 HALF_WRITTEN = f"*{HALF}"
 """Pattern of the names of files that a process did not finish writing because it crashed."""
 
+_ZEROS = 4 * 1024 * 1024
+
 _syncfs = getattr(ctypes.CDLL(None, use_errno=True), "syncfs", None)
 """The function of Linux that syncs one file system; the os module has only `sync`, which returns no errors."""
 
@@ -103,6 +105,56 @@ def new_file(path: Path, *, mode: int = 0o600) -> Iterator[BinaryIO]:
     finally:
         Path(half).unlink(missing_ok=True)
     sync_folder(path.parent)
+
+
+@contextmanager
+def replaced_file(path: Path) -> Iterator[BinaryIO]:
+    """Yield an open file that gets the name `path` at the end of the `with` block, durably; after an error it is gone.
+
+    The contents of a file that had that name are then overwritten. The new file is readable by its owner only.
+    """
+    half = f"{path}{HALF}"
+    try:
+        with _open_half(half, 0o600) as file:
+            yield file
+            file.flush()
+            os.fsync(file.fileno())
+        with _opened_to_overwrite(path) as former:
+            Path(half).rename(path)
+            sync_folder(path.parent)
+            _overwrite(former)
+    finally:
+        Path(half).unlink(missing_ok=True)
+
+
+def remove_overwritten(path: Path) -> None:
+    """Overwrite a file with zeros, durably, and remove it; a file that does not exist is ignored."""
+    with _opened_to_overwrite(path) as file:
+        _overwrite(file)
+        path.unlink(missing_ok=True)
+
+
+@contextmanager
+def _opened_to_overwrite(path: Path) -> Iterator[int | None]:
+    """Yield the descriptor of a file; None: there is no such file."""
+    try:
+        descriptor = os.open(path, os.O_WRONLY | os.O_NOFOLLOW)
+    except FileNotFoundError:
+        yield None
+        return
+    try:
+        yield descriptor
+    finally:
+        os.close(descriptor)
+
+
+def _overwrite(descriptor: int | None) -> None:
+    if descriptor is None:
+        return
+    left, zeros = os.fstat(descriptor).st_size, bytes(_ZEROS)
+    while left > 0:
+        left -= os.write(descriptor, zeros[:left])
+    os.fsync(descriptor)
 
 
 def _open_half(half: str, mode: int, folder: int | None = None) -> BinaryIO:

@@ -20,11 +20,14 @@ from clients.http import ask
 from contract.cloud_events import PERSON_EVENTS, cloud_event_headers
 from contract.errors import Code
 from contract.events import Event, RequestPlace, encode_event
+from contract.files import remove_overwritten
 from contract.http import USERS_PATH
 from contract.kinds import ERASE_KIND
+from contract.people.keys import REMOVE_COPIES_KEY
 from contract.topics import Topics
 from picturematch.audit_notes import log_change
 from picturematch.erasure_report import Kept, Line, report, topics_that_stay
+from picturematch.local_copy import COPY_FILE
 from picturematch.opening import open_broker
 from picturematch.options import UserError, ca_file
 from picturematch.settings import Settings
@@ -59,10 +62,14 @@ async def erase_person(settings: Settings, identity_id: str, url: str, api_key: 
         audit = log_change(
             settings.topics, ERASE_KIND, "erased", (identity_id,), {"records": records}, (note.key or b"").decode()
         )
+        # Every process that keeps a copy of the people removes the copy when it reads this record.
+        copies = NewRecord(settings.topics.people, REMOVE_COPIES_KEY, None)
         if settings.kafka_config is not None:
-            await log.append([note, audit])
+            await log.append([note, audit, copies])
     if settings.kafka_config is None:
-        await _erase_in_folder(settings.data_folder, erasable, note, audit)
+        await _erase_in_folder(settings.data_folder, erasable, note, audit, copies)
+    if settings.local_copy_folder is not None:
+        await asyncio.to_thread(remove_overwritten, settings.local_copy_folder / COPY_FILE)
     replaced = sorted(str(path) for path in settings.data_folder.glob("replaced-*"))
     embedded = settings.kafka_config is None
     kept = Kept(
@@ -125,13 +132,13 @@ def erase_event(traces: Traces, topics: Topics, source: str, event_id: str, now_
 
 
 async def _erase_in_folder(
-    folder: Path, topics: Sequence[tuple[str, Found]], note: NewRecord, audit: NewRecord
+    folder: Path, topics: Sequence[tuple[str, Found]], note: NewRecord, *others: NewRecord
 ) -> None:
     """Let the server that owns the folder erase the records, and wait until it has done so."""
     places = tuple(place for _, found in topics for place in found.places)
     if not places:
         return
-    path = await asyncio.to_thread(file_erasure, folder, Erasure(places, note, (audit,)), secrets.token_hex(8))
+    path = await asyncio.to_thread(file_erasure, folder, Erasure(places, note, others), secrets.token_hex(8))
     ends_s = time.monotonic() + _SERVER_TAKES_S
     while path.exists():
         stopped, late = not in_use(folder), time.monotonic() > ends_s

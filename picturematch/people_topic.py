@@ -1,7 +1,7 @@
 """Reads the people topic in a running process; records that cannot be read are logged and are not fatal."""
 
 import logging
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 
 from broker.port import Record
 from contract.people.directory import Directory
@@ -14,15 +14,21 @@ _NAMED_AT_MOST = 20
 
 
 class PeopleTopic:
-    """Applies the records of the people topic to `people`, and reports the records that cannot be read."""
+    """Applies the records of the people topic to `people`, and reports the records that cannot be read.
 
-    def __init__(self, people: Directory, topic: str) -> None:
-        self._people, self._topic = people, topic
+    `applied`: called with the records that were applied.
+    """
+
+    def __init__(
+        self, people: Directory, topic: str, applied: Callable[[Sequence[Record]], None] = lambda records: None
+    ) -> None:
+        self._people, self._topic, self._applied = people, topic, applied
 
     def take(self, records: Sequence[Record]) -> None:
         """Apply the next records; log each record that cannot be read, and each such record that is replaced."""
         before = dict(self._people.unreadable)
         found = self._people.apply(records)
+        self._applied(records)
         for record in found[:_NAMED_AT_MOST]:
             if record.key is None:
                 log.error("topic %s, %s; it is skipped", self._topic, record)

@@ -169,6 +169,12 @@ class GallerySettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     sketch_sigmas: Annotated[float, msgspec.Meta(ge=3.0, le=12.0)] = 5.0
     """How many standard deviations of its estimate below the threshold a sketch still compares a face exactly: at 5 it
     misses less than 3 in 10 million of the templates that reach the threshold."""
+    local_copy: bool = True
+    """Whether a processor with at least 10,000 faces keeps a copy of the people in a file, to start quickly from it.
+    The file contains embeddings and names."""
+    local_copy_folder: Path | None = None
+    """Folder of that file, which stays on this machine; each processor needs one of its own. By default the data folder
+    of the embedded log; with Kafka there is no copy unless this is set."""
 
 
 class HealthSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -211,6 +217,13 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         """How the topics are to be kept."""
         members = TopicSpec(self.topics.members, 1, _MEMBERS_RETENTION_MS)
         return self.log.topic_specs(self.topics) + (() if self.broker == _EMBEDDED else (members,))
+
+    @property
+    def local_copy_folder(self) -> Path | None:
+        """The folder of the local copy of the people; None: no copy is kept."""
+        if not self.gallery.local_copy:
+            return None
+        return self.gallery.local_copy_folder or (self.data_folder if self.broker == _EMBEDDED else None)
 
     @property
     def store_url(self) -> str | None:

@@ -7,14 +7,15 @@ so a process with an ingress alone does not import these parts.
 import asyncio
 import contextlib
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, ExitStack, asynccontextmanager
 from dataclasses import dataclass
-from typing import Protocol
+from functools import partial
+from typing import Any, Protocol
 
 from prometheus_client import CollectorRegistry
 
-from broker.port import Broker
+from broker.port import Broker, Record
 from broker.table import TableFollower
 from contract.people.directory import Directory
 from contract.seen_faces import Likeness
@@ -49,6 +50,36 @@ class RunningProcessor(Protocol):
         ...
 
 
+class PeopleCopy(Protocol):
+    """A copy of the people on this machine; picturematch.local_copy implements it."""
+
+    async def restore(self, broker: Broker) -> Mapping[int, int]:
+        """Fill the people from the copy; return from which offset the people topic is to be read."""
+        ...
+
+    def take(self, records: Sequence[Record]) -> None:
+        """Note records of the people topic that were applied."""
+        ...
+
+    async def keep(self) -> None:
+        """Write the copy anew whenever it is due, for ever."""
+        ...
+
+
+class NoCopy:
+    """The copy of a process that keeps none."""
+
+    async def restore(self, broker: Broker) -> Mapping[int, int]:
+        """Return that the topic is to be read from its start."""
+        return {}
+
+    def take(self, records: Sequence[Record]) -> None:
+        """Do nothing."""
+
+    async def keep(self) -> None:
+        """Do nothing."""
+
+
 class ProcessorRole(Protocol):
     """The parts with which a process becomes a processor."""
 
@@ -66,6 +97,10 @@ class ProcessorRole(Protocol):
         self, broker: Broker, reached: Reached, clock: Clock, registry: CollectorRegistry
     ) -> AbstractAsyncContextManager[RunningProcessor]:
         """Return a processor on a log; its context is not entered yet."""
+        ...
+
+    def local_copy(self, clock: Clock) -> PeopleCopy:
+        """Return the local copy of the people, or a `NoCopy`."""
         ...
 
     def slow_search(self) -> str | None:
@@ -122,6 +157,17 @@ async def _until_ready(ingress: Ingress) -> None:
 
 
 @asynccontextmanager
+async def _running(work: Coroutine[Any, Any, None]) -> AsyncIterator[None]:
+    """Run a task that ends with the context."""
+    task = asyncio.create_task(work)
+    try:
+        yield
+    finally:
+        task.cancel()
+        await asyncio.wait({task})
+
+
+@asynccontextmanager
 async def run_roles(
     settings: Settings,
     role: ProcessorRole | None,
@@ -151,8 +197,10 @@ async def run_roles(
     registry = CollectorRegistry()
     topics = settings.topics
     # An ingress does not search, so it stores no embeddings.
-    people = Directory() if role is None else role.people
-    people_topic = PeopleTopic(people, topics.people)
+    people: Directory
+    copy: PeopleCopy
+    people, copy = (Directory(), NoCopy()) if role is None else (role.people, role.local_copy(clock))
+    people_topic = PeopleTopic(people, topics.people, copy.take)
     starting = ["the process is starting"]
 
     def not_ready() -> list[str]:
@@ -170,7 +218,8 @@ async def run_roles(
             await require_topics(broker, settings.topic_specs)
         reading = stack.enter_context(ExitStack())
         show = reading.enter_context(reading_progress("reading the people, offsets"))
-        follower = await stack.enter_async_context(TableFollower(broker, topics.people, people_topic.take, show))
+        begin = partial(copy.restore, broker)
+        follower = await stack.enter_async_context(TableFollower(broker, topics.people, people_topic.take, show, begin))
         deciding = None if role is None else role.processor(broker, follower.reached, clock, registry)
         seen: SeenFacesOfLog | None = None
         listener: Ingress | HealthServer = HealthServer(settings.health, not_ready, registry)
@@ -213,6 +262,7 @@ async def run_roles(
         await follower.caught_up()
         reading.close()
         keep_for_good()
+        await stack.enter_async_context(_running(copy.keep()))
         if seen is not None:
             await stack.enter_async_context(seen)
         if crop is not None:

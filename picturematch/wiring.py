@@ -20,10 +20,11 @@ from engine.threshold import fmr_at, search_threshold
 from engine.vision.networks.build import build_model_set
 from engine.vision.ports import Box, Face, ModelSet
 from picturematch.face_crops import face_crops
+from picturematch.local_copy import COPY_FILE, LocalCopy
 from picturematch.networks import store_of
 from picturematch.opening import Clock
 from picturematch.settings import Settings
-from picturematch.system import Reached, System, run_roles
+from picturematch.system import NoCopy, PeopleCopy, Reached, System, run_roles
 from processor.processor import Processor
 
 
@@ -79,6 +80,13 @@ class NetworkRole:
         self.likeness: Likeness | None = likeness_of(models, settings)
         index = index_of(settings.gallery.index, settings.gallery.sketch_sigmas)
         self.people = People(models.embedder.dimension, models.embedder_identity, index)
+
+    def local_copy(self, clock: Clock) -> PeopleCopy:
+        """Return the local copy of the people; see `ProcessorRole.local_copy`."""
+        folder = self._settings.local_copy_folder
+        if folder is None:
+            return NoCopy()
+        return LocalCopy(self.people, self._settings.topics.people, folder / COPY_FILE, clock)
 
     def slow_search(self) -> str | None:
         """Return in a sentence that the library of a quicker index is not installed; None: searches are quick."""

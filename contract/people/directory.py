@@ -130,6 +130,11 @@ class Directory:
         return self._embedder
 
     @property
+    def dimension(self) -> int:
+        """The length of the vectors of the embedder in use; 0: this process uses none."""
+        return self._dimension
+
+    @property
     def unreadable(self) -> Mapping[bytes, UnreadableRecord]:
         """The unreadable records that no later record has replaced, by key.
 

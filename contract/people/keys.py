@@ -9,6 +9,9 @@ import msgspec
 MEAN_FACE = -1
 """The reserved face number of the mean of a person's faces, in searches and in evidence; no record has it."""
 
+REMOVE_COPIES_KEY = b"copies"
+"""The key of a tombstone by which every process removes its local copy of the people: somebody was erased."""
+
 _SHOWN_CHARACTERS = 200
 
 

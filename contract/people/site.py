@@ -5,7 +5,7 @@ devices name groups and permissions by id, so that deleting a group or a permiss
 group or permission any more has no effect.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any
@@ -144,6 +144,11 @@ class Site:
     def put(self, record: SiteRecord) -> "Site":
         """Return this site with an object added, or with an object of the same id replaced."""
         return self._with(site_key_of(record), record)
+
+    def records(self) -> Iterator[SiteRecord]:
+        """Yield every object, also those that always exist."""
+        for family in (self.groups, self.permissions, self.devices, self.settings, self.keys):
+            yield from family.values()
 
     def without(self, key: SiteKey) -> "Site":
         """Return this site without an object; the default group and permission get their first values again."""

@@ -39,6 +39,12 @@ class CoveredTemplates:
         """Return whether any face has a template."""
         return len(self.vectors) > 0
 
+    def compacted(self) -> "CoveredTemplates":
+        """Return the same without the rows of removed faces and of later versions."""
+        kept = [(face, row) for face, row in list(self.rows.items()) if row < len(self.vectors)]
+        vectors = self.vectors[[row for _, row in kept]]
+        return CoveredTemplates(vectors, {face: number for number, (face, _) in enumerate(kept)})
+
     def nearest(
         self, cover: Cover, probe: Vector, people: Sequence[Candidate], least: float = -1.0
     ) -> Sequence[Candidate]:
@@ -90,6 +96,12 @@ class CoveredIndex:
         self._rows: dict[FaceId, int] = {}
         self._used = 0
         self._is_shared = False  # whether a snapshot may have the mapping of rows
+
+    def fill(self, stored: CoveredTemplates) -> None:
+        """Make an empty index the same as the one that had these templates; each row must belong to a face."""
+        if not stored:
+            return
+        self._vectors, self._rows, self._used = stored.vectors, dict(stored.rows), len(stored.vectors)
 
     def put(self, face: FaceId, templates: Mapping[str, bytes]) -> None:
         """Set the templates of a face: kind of template -> embedding, as contract.people.records.FaceRecord has it."""

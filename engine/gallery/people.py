@@ -4,14 +4,15 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from contract.people.directory import Directory, Entry
-from contract.people.keys import FaceKey
+from contract.people.keys import MEAN_FACE, FaceKey
+from contract.people.parts import DirectoryParts
 from contract.people.records import FaceRecord, PersonRecord, PhotoReference
 from contract.people.site import Site
 from contract.people.unreadable import UnreadableRecord
 from contract.vectors import Vector
 from engine.gallery.covered import CoveredIndex, CoveredTemplates
 from engine.gallery.exact import ExactIndex
-from engine.gallery.port import FaceIndex, Gallery
+from engine.gallery.port import FaceIndex, Gallery, StoredRows
 from engine.gallery.strangers import Strangers
 from engine.gallery.templates import Templates
 
@@ -55,6 +56,15 @@ class Snapshot:
         return self.gallery.version
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class PeopleParts:
+    """What `People` consist of: the directory, the rows of the index with the means, and the covered templates."""
+
+    directory: DirectoryParts
+    rows: StoredRows
+    covered: CoveredTemplates
+
+
 class People(Directory):
     """Everybody who is enrolled at `version`. Only one thread may use it; any thread may search a `gallery()` of it.
 
@@ -76,6 +86,27 @@ class People(Directory):
         self._snapshot = None
         return found
 
+    def parts(self) -> PeopleParts:
+        """Return what these people consist of, for any thread; later changes do not affect it.
+
+        Raises:
+            ValueError: a record is unreadable, so that the parts would lack somebody.
+        """
+        return PeopleParts(self.directory_parts(), self._templates.stored(), self._covered.snapshot())
+
+    def fill(self, parts: PeopleParts) -> None:
+        """Make empty `People` the same as those whose parts are given.
+
+        Raises:
+            ValueError: these people are not empty.
+        """
+        self._fill(parts.directory)
+        owners = [self._owner(identity_id, number) for identity_id, number in parts.rows.faces]
+        self._templates.fill(parts.rows, owners)
+        self._covered.fill(parts.covered)
+        self.strangers.fill(parts.directory.persons)
+        self._snapshot = None
+
     def snapshot(self) -> Snapshot:
         """Return the gallery and the site at the present version: a value that later changes do not affect."""
         if self._snapshot is None or self._templates.renewed():
@@ -91,6 +122,12 @@ class People(Directory):
         covered = frozenset(n for n in numbers if (identity_id, n) in self._covered)
         embedders = {n: self.embedders(identity_id, n) for n in numbers}
         return KnownPerson(person, vectors, embedders, photos, covered=covered)
+
+    def _owner(self, identity_id: str, number: int) -> PersonRecord | None:
+        """Return the person whose record names a face, or who has a mean; None: the face is not searched."""
+        person = self.person(identity_id)
+        named = person is not None and (number == MEAN_FACE or number in person.faces)
+        return person if named else None
 
     def _put_person(self, identity_id: str, person: PersonRecord | None) -> None:
         before = self.person(identity_id)

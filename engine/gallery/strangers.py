@@ -2,7 +2,7 @@
 
 from bisect import bisect_left, insort
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 from contract.people.records import PersonRecord
 
@@ -28,6 +28,12 @@ class Strangers:
         if after is not None and (place := _place(after)) is not None:
             insort(self._order, place)
             self._members.update(after.group_ids)
+
+    def fill(self, people: Iterable[PersonRecord]) -> None:
+        """Note the records of everybody, where nobody was noted before."""
+        found = {place: person for person in people if (place := _place(person)) is not None}
+        self._order = sorted(found)
+        self._members = Counter(group_id for person in found.values() for group_id in person.group_ids)
 
     def members(self, group_id: str) -> int:
         """Return the number of strangers in a group."""

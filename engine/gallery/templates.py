@@ -12,7 +12,7 @@ import numpy as np
 from contract.people.keys import MEAN_FACE
 from contract.people.records import PersonRecord
 from contract.vectors import Vector
-from engine.gallery.port import FaceId, FaceIndex, Gallery
+from engine.gallery.port import FaceId, FaceIndex, Gallery, StoredRows
 
 _LEAST_LENGTH = 1e-5
 """A shorter mean of unit vectors in single precision has the direction of their rounding errors."""
@@ -48,6 +48,15 @@ class Templates:
     def __init__(self, index: FaceIndex) -> None:
         self._index = index
         self._with_mean: set[str] = set()
+
+    def stored(self) -> StoredRows:
+        """Return the rows of the index, with the means; later changes do not affect them."""
+        return self._index.stored()
+
+    def fill(self, stored: StoredRows, owners: Sequence[PersonRecord | None]) -> None:
+        """Make empty templates the same as those whose rows are given; `owners`: the person of each searched row."""
+        self._index.fill(stored, owners)
+        self._with_mean = {identity_id for identity_id, number in stored.faces if number == MEAN_FACE}
 
     def put_person(self, identity_id: str, before: PersonRecord | None, after: PersonRecord | None) -> None:
         """Assign the faces of a person to another record of the person; None: the person is not enrolled."""
