@@ -67,9 +67,8 @@ async def erase_person(settings: Settings, identity_id: str, url: str, api_key: 
         if settings.kafka_config is not None:
             await log.append([note, audit, copies])
     if settings.kafka_config is None:
-        await _erase_in_folder(settings.data_folder, erasable, note, audit, copies)
-    if settings.local_copy_folder is not None:
-        await asyncio.to_thread(remove_overwritten, settings.local_copy_folder / COPY_FILE)
+        copy = (settings.local_copy_folder or settings.data_folder) / COPY_FILE
+        await _erase_in_folder(settings.data_folder, copy, erasable, note, audit, copies)
     replaced = sorted(str(path) for path in settings.data_folder.glob("replaced-*"))
     embedded = settings.kafka_config is None
     kept = Kept(
@@ -132,15 +131,17 @@ def erase_event(traces: Traces, topics: Topics, source: str, event_id: str, now_
 
 
 async def _erase_in_folder(
-    folder: Path, topics: Sequence[tuple[str, Found]], note: NewRecord, *others: NewRecord
+    folder: Path, copy: Path, topics: Sequence[tuple[str, Found]], note: NewRecord, *others: NewRecord
 ) -> None:
-    """Let the server that owns the folder erase the records, and wait until it has done so."""
+    """Let the server that owns the folder erase the records and its local copy of the people; wait until it has."""
     places = tuple(place for _, found in topics for place in found.places)
     if not places:
+        await asyncio.to_thread(remove_overwritten, copy)
         return
+    former = await asyncio.to_thread(_identity, copy)
     path = await asyncio.to_thread(file_erasure, folder, Erasure(places, note, others), secrets.token_hex(8))
     ends_s = time.monotonic() + _SERVER_TAKES_S
-    while path.exists():
+    while path.exists() or (former is not None and await asyncio.to_thread(_identity, copy) == former):
         stopped, late = not in_use(folder), time.monotonic() > ends_s
         if stopped or late:
             reason = "has stopped" if stopped else f"has not erased the records within {_SERVER_TAKES_S:g} s"
@@ -151,6 +152,15 @@ async def _erase_in_folder(
         await asyncio.sleep(_LOOK_AGAIN_S)
     if refused(path).exists():
         raise UserError(f"the server on {folder} could not read {refused(path)}: run the command of the same version")
+
+
+def _identity(path: Path) -> tuple[int, int] | None:
+    """Return what tells a file from one that replaces it; None: there is no file."""
+    try:
+        found = path.stat()
+    except FileNotFoundError:
+        return None
+    return found.st_ino, found.st_mtime_ns
 
 
 def _until_s(traces: Traces, specs: Sequence[TopicSpec], *, embedded: bool) -> Mapping[str, float]:

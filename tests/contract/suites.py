@@ -12,8 +12,10 @@ from typing import Protocol
 import pytest
 
 from broker.port import (
+    DELETIONS_KEPT_MS,
     Broker,
     BrokerError,
+    DeletionsKept,
     NewRecord,
     Position,
     Reader,
@@ -828,6 +830,21 @@ class KeepingContract:
             await broker.append([record(topic, b"2", b"b")])
             await make.tidy(broker)
             assert [(each.key, each.value) for each in await read_all(broker, topic)] == [(b"a", b"1"), (b"b", b"2")]
+
+    async def test_the_log_tells_from_where_on_it_has_every_deletion(self, make: KeepingMake) -> None:
+        topic = make.topic("deletions")
+        async with make.open() as broker:
+            await broker.ensure_topics([TopicSpec(topic, 1, compacted=True)])
+            await broker.append([record(topic, b"1", b"a"), record(topic, None, b"a"), record(topic, None, b"c")])
+            make.elapse(2 * DAY_MS)
+            await broker.append([record(topic, None, b"d"), record(topic, b"1", b"b")])
+            await make.tidy(broker)
+            assert await broker.deletions_kept(topic) == DeletionsKept(DELETIONS_KEPT_MS, {0: 0})
+            make.elapse(29 * DAY_MS)
+            await make.tidy(broker)
+            assert await broker.deletions_kept(topic) == DeletionsKept(DELETIONS_KEPT_MS, {0: 3})
+        async with make.open() as broker:
+            assert (await broker.deletions_kept(topic)).complete_from == {0: 3}
 
     async def test_the_lag_counts_from_the_record_that_replaced(self, make: KeepingMake) -> None:
         async with make.open() as broker:

@@ -22,6 +22,7 @@ from broker.port import (
     BrokerError,
     BrokerUnavailable,
     CommitFailed,
+    DeletionsKept,
     NewRecord,
     Position,
     Record,
@@ -654,6 +655,7 @@ async def test_a_topic_that_forgets_deletions_after_a_day_is_told_and_put_right(
         await set_configs(make.bootstrap, spec.name, former | {"delete.retention.ms": str(DAY_MS)})
         (told,) = await broker.check_topics([spec])
         assert f"delete.retention.ms={DAY_MS}: set it to {30 * DAY_MS}" in told
+        assert await broker.deletions_kept(spec.name) == DeletionsKept(DAY_MS, {})
         assert await broker.topic_losses([spec]) == [], "a server starts with the topics of an earlier version"
         await broker.ensure_topics([spec])
         assert await broker.check_topics([spec]) == []

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from broker.backup import GroupOffset, Translation, copy_topics
 from broker.embedded.check import look_over
 from broker.embedded.logfile import LogFileReader, LogFileWriter
+from broker.embedded.rows import deletions_from, load_topics
 from broker.embedded.store import open_file
 from broker.port import BrokerError, NewRecord, Record, TopicSpec
 from tests.contract.embedded_make import EmbeddedMake
@@ -44,6 +45,8 @@ def test_a_copy_keeps_places_times_keys_and_headers_and_its_gaps_are_no_damage(t
         copy.save_group_offset(GroupOffset("ahead", "events", 1, 60))
     assert findings(path) == []
     assert path.stat().st_mode & 0o777 == 0o600
+    with closing(open_file(path)) as connection:
+        assert deletions_from(connection, load_topics(connection)["people"].shards) == {0: 10}
     with LogFileReader(path) as read:
         assert dict(read.specs) == {"events": EVENTS, "people": PEOPLE}
         assert [found for batch in read.records("events", 0) for found in batch] == events
