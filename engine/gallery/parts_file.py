@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from contract.codec import decode_with, encode
-from contract.people.keys import FaceKey, NotReadable, SiteKey, parse_key, site_key
+from contract.people.keys import FaceKey, SiteKey, parse_key, site_key
 from contract.people.parts import DirectoryParts
 from contract.people.records import HELD_INFO, PersonRecord, PhotoReference
 from contract.people.site import Site, read_site_record, site_key_of
@@ -222,7 +222,9 @@ def _opened(path: Path) -> Iterator[_Archive]:
     try:
         with zipfile.ZipFile(path) as archive:
             yield _Archive(archive)
-    except (zipfile.BadZipFile, EOFError, KeyError, ValueError, NotReadable, msgspec.DecodeError) as error:
+    except OSError:
+        raise
+    except Exception as error:  # damaged bytes make the library raise errors of many kinds
         raise UnusableCopy("it is damaged") from error
 
 

@@ -1,6 +1,5 @@
 """A copy of the fold of the people topic, written to a file and read again."""
 
-import zipfile
 from pathlib import Path
 from typing import Any
 
@@ -53,7 +52,9 @@ def face(who: str, number: int, seed: int, embedder: str, *, covered: bool, phot
     templates = {"whole": unit(seed).tobytes()}
     if covered:
         templates[COVERED_FACE[COVERS[0]]] = unit(seed + 1000).tobytes()
-    reference = PhotoReference(sha256=bytes([seed]) * 32, partition=seed, offset=seed * 3) if photo else None
+    reference = None
+    if photo and embedder == MODEL:  # of a face with records of two embedders either photo may be named
+        reference = PhotoReference(sha256=bytes([seed]) * 32, partition=seed, offset=seed * 3)
     record = FaceRecord(identity_id=who, number=number, embedder=embedder, templates=templates, photo=reference)
     return face_key(who, number, embedder), encode(record)
 
@@ -123,7 +124,7 @@ def state(people: People) -> dict[str, Any]:
             for who in NAMES
             for known in [people.known(who)]
         },
-        "embedders": {(who, n): people.embedders(who, n) for who in NAMES for n in range(3)},
+        "embedders": {(who, n): set(people.embedders(who, n)) for who in NAMES for n in range(3)},
         "counts": (len(people), people.faces_count, people.own_faces, people.foreign_faces),
         "lengths": [people.embedding_length(embedder) for embedder in (MODEL, OTHER)],
         "strangers": (list(people.strangers.oldest_first()), people.strangers.members("staff")),
@@ -204,26 +205,23 @@ def test_what_a_copy_is_about_is_read_without_the_rest(copy: Path) -> None:
     assert read_about(copy) == ABOUT
 
 
-def is_whole(path: Path) -> bool:
-    try:
-        with zipfile.ZipFile(path) as archive:
-            return archive.testzip() is None
-    except (zipfile.BadZipFile, ValueError):
-        return False
-
-
-@pytest.mark.parametrize("place", range(60))
-def test_a_damaged_copy_is_noticed(copy: Path, place: int) -> None:
-    data = bytearray(copy.read_bytes())
-    data[place * len(data) // 60 + 5] ^= 0x55
-    copy.write_bytes(data)
-    people = People(DIMENSION, MODEL)
-    if is_whole(copy):  # the byte says nothing, such as the time of a member
-        people.fill(read_parts(copy))
-        assert len(people) == len(NAMES)
-        return
-    with pytest.raises(UnusableCopy, match="it is damaged"):
-        read_parts(copy)
+@pytest.mark.parametrize("part", range(20))
+def test_a_damaged_copy_is_noticed_or_says_the_same(copy: Path, part: int) -> None:
+    whole, expected = copy.read_bytes(), People(DIMENSION, MODEL)
+    expected.fill(read_parts(copy))
+    before, noticed = state(expected), 0
+    for place in range(part, len(whole), 20):
+        data = bytearray(whole)
+        data[place] ^= 1 << place % 8
+        copy.write_bytes(data)
+        people = People(DIMENSION, MODEL)
+        try:
+            people.fill(read_parts(copy))
+        except (UnusableCopy, OSError):
+            noticed += 1
+        else:  # the byte says nothing, such as the time of a member
+            assert state(people) == before
+    assert noticed > len(whole) // 40
 
 
 @pytest.mark.parametrize("data", [b"", b"PK", b"no archive", b"\0" * 5000])
