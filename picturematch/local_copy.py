@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
 
-from broker.port import DELETIONS_KEPT_MS, Broker, Position, Record
+from broker.port import DELETIONS_KEPT_MS, Broker, BrokerError, Position, Record
 from contract.files import HALF, remove_overwritten, replaced_file
 from contract.people.keys import REMOVE_COPIES_KEY
 from engine.gallery.parts_file import About, UnusableCopy, form_of_copies, read_about, read_parts, write_parts
@@ -66,6 +66,7 @@ class LocalCopy:
         self._outdated = threading.Event()  # tells the writing thread to stop
         self._look = asyncio.Event()
         self._kept_s = DELETIONS_KEPT_MS / 1000
+        self._broker: Broker | None = None
         self._failed_s: float | None = None
 
     async def restore(self, broker: Broker) -> Mapping[int, int]:
@@ -74,6 +75,7 @@ class LocalCopy:
         Raises:
             BrokerError: the log cannot be read now.
         """
+        self._broker = broker
         try:
             about = await asyncio.to_thread(self._about)
             reason = await self._doubt(broker, about)
@@ -108,6 +110,8 @@ class LocalCopy:
                 self._look.clear()
                 try:
                     await self._tend()
+                except BrokerError as error:
+                    _log.warning("the local copy %s is written later: %s", self._path, error)
                 except Exception:  # noqa: BLE001 - without a copy the process does its work, and the next try may succeed
                     self._failed_s = self._clock()
                     _log.exception("the local copy %s cannot be kept; the next try is in an hour", self._path)
@@ -120,7 +124,8 @@ class LocalCopy:
         if self._erased:
             self._erased = False
             await self._remove()
-        if self._is_due():
+        if self._broker is not None and self._is_due():
+            self._kept_s = (await self._broker.deletions_kept(self._topic)).kept_ms / 1000
             await self._write()
 
     def _is_due(self) -> bool:
@@ -144,6 +149,7 @@ class LocalCopy:
             embedder=people.embedder or "",
             dimension=people.dimension,
             written_s=self._clock(),
+            kept_s=self._kept_s,
             last_offset=last.offset,
             last_sha256=_digest(last),
         )
@@ -201,7 +207,7 @@ class LocalCopy:
         if (about.embedder, about.dimension) != (people.embedder, people.dimension):
             return "it was made with another embedder"
         kept, end = await broker.deletions_kept(self._topic), (await broker.end_offsets(self._topic))[0]
-        self._kept_s = kept.kept_ms / 1000
+        self._kept_s = min(about.kept_s, kept.kept_ms / 1000)
         if age_s < -_CLOCK_SLACK_S:
             return "it was written in the future, by the clock of this machine"
         if age_s > self._kept_s / 2:

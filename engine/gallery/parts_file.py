@@ -44,14 +44,16 @@ class About(msgspec.Struct, frozen=True, kw_only=True):
     """What a copy is a copy of.
 
     `form`: the form of the records (`form_of_copies`). `embedder`, `dimension`: the embedder in use. `written_s`: when
-    the copy was begun (epoch seconds). `last_offset`, `last_sha256`: place and digest of the last
-    record of the people topic that the copy contains, by which another log is noticed.
+    the copy was begun (epoch seconds). `kept_s`: how long the people topic kept deletions then. `last_offset`,
+    `last_sha256`: place and digest of the last record of the people topic that the copy contains, by which another log
+    is noticed.
     """
 
     form: str
     embedder: str
     dimension: int
     written_s: float
+    kept_s: float
     last_offset: int
     last_sha256: str
 

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from broker.port import DELETIONS_KEPT_MS, Broker, BrokerUnavailable, NewRecord, Record, TopicSpec
+from broker.port import DELETIONS_KEPT_MS, Broker, BrokerUnavailable, DeletionsKept, NewRecord, Record, TopicSpec
 from broker.table import TableFollower
 from contract.codec import encode
 from contract.people.keys import REMOVE_COPIES_KEY, face_key, person_key
@@ -191,6 +191,34 @@ async def test_a_topic_that_forgets_deletions_early_shortens_the_life_of_a_copy(
     machine.clock = lambda: written_s + 1900
     async with machine.process() as running:
         assert running.read == [0, 1, 2, 3]
+
+
+async def test_a_topic_that_forgot_deletions_early_when_the_copy_was_written_shortens_its_life(
+    machine: Machine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with monkeypatch.context() as patch:
+        patch.setattr("broker.embedded.opening.DELETIONS_KEPT_MS", 1000 * 3600)
+        await machine.with_copy_of("ann", "bob")
+    written_s = machine.clock()
+    machine.clock = lambda: written_s + 1900
+    async with machine.process() as running:
+        assert running.read == [0, 1, 2, 3]
+
+
+async def test_a_copy_is_written_once_the_log_can_be_asked(
+    machine: Machine, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    async def away(topic: str) -> DeletionsKept:
+        raise BrokerUnavailable("the log is away")
+
+    async with machine.process(keep=True) as running:
+        await running.write([*enrolled("ann", 0), *enrolled("bob", 1)])
+        with monkeypatch.context() as patch:
+            patch.setattr(running.log, "deletions_kept", away)
+            running.copy._look.set()
+            await until(lambda: "is written later: the log is away" in caplog.text)
+        running.copy._look.set()
+        await until(machine.path.exists)
 
 
 async def test_a_copy_made_with_another_embedder_is_not_used(

@@ -31,6 +31,7 @@ ABOUT = About(
     embedder=MODEL,
     dimension=DIMENSION,
     written_s=1.5,
+    kept_s=60.0,
     last_offset=7,
     last_sha256="00",
 )
