@@ -161,6 +161,19 @@ def test_a_person_who_was_enrolled_a_moment_ago_is_found_and_a_deleted_one_never
         assert [c.person.identity_id for c in found] == ([f"p{number:05}"] if number >= 2000 else [])
 
 
+def test_after_everybody_was_deleted_the_next_person_is_found(monkeypatch):
+    monkeypatch.setattr(row_store, "_DEAD_ROWS_KEPT", 0)
+    index = crowd(50)
+    for number in range(50):
+        index.remove((f"p{number:05}", 0))
+    index.snapshot(1)
+    index.wait()
+    assert index.snapshot(2).best(unit(5), EVERYBODY, 1, 0.5) == []
+    index.add(("new", 0), unit(5), owner("new"))
+    (found,) = index.snapshot(3).best(unit(5), EVERYBODY, 1, 0.5)
+    assert found.person.identity_id == "new"
+
+
 def test_a_changed_face_is_found_by_its_new_vector_only():
     index = crowd(500)
     index.snapshot(1)
