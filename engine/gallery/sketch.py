@@ -47,6 +47,9 @@ _MOST_SHARE = 32
 _BY_SIGNS = 1_000
 """The most candidates that are expected where signs are compared; with more, estimates are quicker."""
 
+_HIGHEST_FLOOR = 0.995
+"""A higher floor is searched as this one: so near to 1, the rounding of a scan moves an estimate more than sigma says."""
+
 _AGAIN = 8
 """By how much more candidates are asked for where more than asked for reach the cut."""
 
@@ -109,13 +112,20 @@ class Sketch:
         """Return the number of places."""
         return int(self.index.ntotal)
 
+    @property
+    def _most(self) -> float:
+        """The most candidates to ask for; a small gallery has no such limit."""
+        return math.inf if len(self) <= _SAMPLED else max(len(self) // _MOST_SHARE, _SAMPLED)
+
     def cut(self, floor: float) -> float:
         """Return the estimate from which on a template may have the cosine `floor`."""
         return floor - self.sigmas * self.sigma * math.sqrt(max(0.0, 1.0 - floor * floor))
 
     def near(self, probe: Vector, floor: float, least: int) -> Near | None:
         """Return every place whose estimate, or number of signs, reaches the cut of the floor, and the `least` best."""
-        rotated = (self.rotation @ probe)[np.newaxis]
+        if least > self._most:
+            return None
+        floor, rotated = min(floor, _HIGHEST_FLOOR), (self.rotation @ probe)[np.newaxis]
         return self._by_signs(rotated, floor, least) or self._by_estimates(rotated, floor, least)
 
     def _by_signs(self, rotated: Vectors, floor: float, least: int) -> Near | None:
@@ -136,8 +146,7 @@ class Sketch:
         cut, count = self.cut(floor), len(self)
         above = len(self.strangers) - int(np.searchsorted(self.strangers, cut))
         asked = least + _SPARE * above * count // len(self.strangers)
-        most = max(count // _MOST_SHARE, _SAMPLED)
-        while asked <= most or count <= _SAMPLED:
+        while asked <= self._most:
             asked = min(asked, count)
             estimates, places = _scan(self.index, rotated, asked)
             if asked == count or estimates[0, -1] < cut:

@@ -356,7 +356,7 @@ class _Build:
             log.warning("%s", refused)
             return
         except Exception:
-            log.exception("the index of the gallery could not be built; searches compare the faces that it would contain")
+            log.exception("the index of the gallery could not be built; searches compare each face that no index has")
             return
         places = np.arange(first, rows.count)
         known = _NO_ROWS if before is None else before.rows

@@ -337,3 +337,27 @@ def test_sigma_is_that_of_the_estimator_and_mates_on_the_floor_are_named():
             assert named.cut is not None
             assert named.cut < 0.7
         assert sketch._by_signs(rotated, 0.2, 32) is None, "too many strangers have as few signs that differ"
+
+
+def sketch_of(vectors: np.ndarray) -> Sketch:
+    store = row_store.RowStore(vectors.shape[1])
+    for number, vector in enumerate(vectors):
+        store.add((str(number), 0), vector, owner(str(number)))
+    return SketchMaker(vectors.shape[1]).make(store.view(), 0, None)
+
+
+@pytest.mark.parametrize("floor", [0.9999, 1.0])
+@pytest.mark.parametrize("faces", [20, 200])  # of the fewer, so many are equal that they are named by estimates
+def test_at_a_floor_next_to_1_everybody_with_the_same_face_is_named(floor, faces):
+    """The rounding of a scan moves the estimate of an equal vector too, and the sign of a number next to 0."""
+    sketch = sketch_of(np.array([unit(number % faces, 512) for number in range(8000)]))
+    for face in range(faces):
+        named = sketch.near(unit(face, 512), floor, 8)
+        assert named is not None
+        assert set(range(face, 8000, faces)) <= set(named.places.tolist())
+
+
+def test_where_more_candidates_are_wanted_than_are_quick_to_compare_all_rows_are():
+    sketch = sketch_of(np.array([unit(number) for number in range(5000)]))
+    assert sketch.near(unit(1), 0.9, 1024) is not None
+    assert sketch.near(unit(1), 0.9, 2049) is None
