@@ -48,7 +48,7 @@ _BY_SIGNS = 1_000
 """The most candidates that are expected where signs are compared; with more, estimates are quicker."""
 
 _HIGHEST_FLOOR = 0.995
-"""A higher floor is searched as this one: so near to 1, the rounding of a scan moves an estimate more than sigma says."""
+"""A higher floor is searched as this one: next to 1, the rounding of a scan moves estimates more than sigma says."""
 
 _AGAIN = 8
 """By how much more candidates are asked for where more than asked for reach the cut."""
