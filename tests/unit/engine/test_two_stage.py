@@ -317,14 +317,16 @@ def test_sigma_is_that_of_the_estimator_and_mates_on_the_floor_are_named():
     """In 512 dimensions the error is sqrt(pi / 2 - 1) / sqrt(512) for strangers, a little more by rounding."""
     maker = SketchMaker(512)
     vectors = np.array([unit(n, 512) for n in range(2048)])
-    sigma, strangers = maker.measure(vectors)
-    assert sigma == pytest.approx(np.sqrt(np.pi / 2 - 1) / np.sqrt(512), rel=0.05)
-    assert np.all(np.diff(strangers) >= 0)
+    measured = maker.measure(vectors)
+    assert measured.sigma == pytest.approx(np.sqrt(np.pi / 2 - 1) / np.sqrt(512), rel=0.05)
+    assert np.all(np.diff(measured.strangers) >= 0)
+    assert measured.signs_sigma == pytest.approx(1.0, abs=0.05)
+    assert np.all(np.diff(measured.differing) >= 0)
     store = row_store.RowStore(512)
     for number, vector in enumerate(vectors):
         store.add((str(number), 0), vector, owner(str(number)))
     sketch = maker.make(store.view(), 0, None)
-    assert sketch.cut(0.5) == pytest.approx(0.5 - 5 * sketch.sigma * np.sqrt(0.75))
+    assert sketch.cut(0.5) == pytest.approx(0.5 - 5 * measured.sigma * np.sqrt(0.75))
     for number in range(0, 2048, 32):
         near = sketch.near(near_to(vectors[number], 0.5, 10_000 + number), 0.5, 1)
         assert near is not None
