@@ -326,6 +326,8 @@ class TwoStageIndex(RowStore):
         self._first = placed
 
     def _moved(self, moved_to: Places) -> None:
+        # A generation has the vectors of these rows as much as a reader has, so a changed face gets another row.
+        self._shared = self._count
         if self._first is not None:
             self._first = self._first.moved(moved_to)
         if self._build is not None:

@@ -184,6 +184,21 @@ def test_a_changed_face_is_found_by_its_new_vector_only():
     assert found.person.identity_id == "p00003"
 
 
+def test_a_face_that_is_changed_right_after_rows_were_given_up_is_found_by_its_new_vector_only(monkeypatch):
+    monkeypatch.setattr(row_store, "_DEAD_ROWS_KEPT", 10)
+    index = crowd(500, 512, tail=1000)
+    index.snapshot(1)
+    for number in range(126):  # more than a quarter, so the rows of the others move
+        index.remove((f"p{number:05}", 0))
+    index.add(("p00300", 0), unit(9_000, 512), owner("p00300"))
+    gallery = index.snapshot(2)
+    assert isinstance(gallery, TwoStageGallery)
+    assert gallery.search(unit(9_000, 512), EVERYBODY, 0.9).used is not None
+    (found,) = gallery.above(unit(9_000, 512), EVERYBODY, 0.9)
+    assert found.person.identity_id == "p00300"
+    assert gallery.above(unit(300, 512), EVERYBODY, 0.9) == []
+
+
 def test_changes_while_a_generation_is_built_are_in_force_at_once(monkeypatch):
     begun, go_on, make = threading.Event(), threading.Event(), SketchMaker.make
 
