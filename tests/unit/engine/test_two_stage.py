@@ -199,6 +199,31 @@ def test_a_face_that_is_changed_right_after_rows_were_given_up_is_found_by_its_n
     assert gallery.above(unit(300, 512), EVERYBODY, 0.9) == []
 
 
+@pytest.mark.parametrize("seed", [1, 2])
+def test_in_a_long_life_everybody_is_found_by_the_present_face_only(monkeypatch, seed):
+    """People come, change and go while rows are given up and generations are built, extended and renewed."""
+    monkeypatch.setattr(row_store, "_DEAD_ROWS_KEPT", 20)
+    rng, vectors = np.random.default_rng(seed), np.array([unit(number, 256) for number in range(600)])
+    index, present, searched = sketched(256, starts_at=50, tail=30), dict[int, int](), 0
+    for _ in range(300):
+        for who in rng.integers(150, size=rng.integers(1, 60)).tolist():
+            if rng.random() < 0.3:
+                index.remove((f"p{who}", 0))
+                present.pop(who, None)
+            else:
+                present[who] = int(rng.integers(600))
+                index.add((f"p{who}", 0), vectors[present[who]], owner(f"p{who}"))
+        if rng.random() < 0.5:
+            index.wait()
+        gallery = index.snapshot(0)
+        for vector in rng.integers(600, size=8).tolist():
+            search = gallery.search(vectors[vector], EVERYBODY, 0.9)
+            found = {candidate.person.identity_id for candidate in search.above(0.9)}
+            assert found == {f"p{who}" for who, its in present.items() if its == vector}
+            searched += search.used is not None
+    assert searched > 100
+
+
 def test_changes_while_a_generation_is_built_are_in_force_at_once(monkeypatch):
     begun, go_on, make = threading.Event(), threading.Event(), SketchMaker.make
 
