@@ -147,7 +147,8 @@ class Sketch:
         count, dimension, miss = len(self), len(self.rotation), miss_bound(self.sigmas)
         cut = most_differing(round(floor, 9), dimension, miss, self.measured.signs_sigma)
         strangers = self.measured.differing
-        expected = int(np.searchsorted(strangers, cut, side="right")) * count // len(strangers)
+        # A number of another type would convert the whole array in every search.
+        expected = int(np.searchsorted(strangers, np.int32(cut), side="right")) * count // len(strangers)
         asked = min(least + _SPARE * expected, count)
         if _SPARE * expected > _BY_SIGNS:
             return None
@@ -159,7 +160,7 @@ class Sketch:
 
     def _by_estimates(self, rotated: Vectors, floor: float, least: int) -> Near | None:
         cut, count, strangers = self.cut(floor), len(self), self.measured.strangers
-        above = len(strangers) - int(np.searchsorted(strangers, cut))
+        above = len(strangers) - int(np.searchsorted(strangers, np.float32(cut)))
         asked = least + _SPARE * above * count // len(strangers)
         while asked <= self._most:
             asked = min(asked, count)
