@@ -15,7 +15,7 @@ from capture.explaining.values import Then
 from contract.evidence import Evidence, EvidenceCandidate
 from contract.terms import STRANGER
 
-HOW_SEARCHED = frozenset({"index", "complete_to"})
+_HOW_SEARCHED = frozenset({"index", "complete_to"})
 """The fields that say how the people were searched, which an explanation does in its own way."""
 _OF_THE_NEAREST = frozenset({"score", "cosine", "identity_id", "name", "person_type", "identity_info"})
 
@@ -36,16 +36,16 @@ def estimated_in(then: Then) -> Estimated | None:
         return None
     cover = None if decision.applied is None else decision.applied.cover
     complete_to = decision.complete_to if cover is None else None
-    nearest = use.estimate if use is not None else is_estimate(decision.candidates, complete_to)
+    nearest = use.estimate if use is not None else _is_estimate(decision.candidates, complete_to)
     return Estimated(complete_to, nearest)
 
 
 def estimate_of(evidence: Evidence) -> bool:
     """Return whether the nearest person of evidence is an estimate."""
-    return is_estimate(evidence.candidates, evidence.complete_to if evidence.cover is None else None)
+    return _is_estimate(evidence.candidates, evidence.complete_to if evidence.cover is None else None)
 
 
-def is_estimate(candidates: Sequence[EvidenceCandidate], complete_to: float | None) -> bool:
+def _is_estimate(candidates: Sequence[EvidenceCandidate], complete_to: float | None) -> bool:
     """Return whether the nearest candidate is below the cosine down to which everybody was found."""
     return complete_to is not None and bool(candidates) and candidates[0].cosine < complete_to
 
@@ -61,7 +61,7 @@ def without_estimates(estimated: Estimated | None, then: Any, now: Any) -> tuple
         for side in sides:
             side["candidates"] = [one for one in side["candidates"] if one["identity_id"] in known]
     for side in sides:
-        left_out = HOW_SEARCHED | (_OF_THE_NEAREST if estimated.nearest else frozenset())
+        left_out = _HOW_SEARCHED | (_OF_THE_NEAREST if estimated.nearest else frozenset())
         for name in left_out & side.keys():
             del side[name]
         for face in side.get("searched", ()):
