@@ -42,7 +42,8 @@ def try_mates(
     each = max(1, mates // rotations // _ROWS)
     for rotation in range(rotations):
         maker = SketchMaker(dimension, seed=1000 + rotation)
-        sigma, _ = maker.measure(sample)
+        found = maker.measure(sample)
+        sigma = found.sigma
         measured.append(sigma)
         for number in range(each):
             probe = sample[(rotation * each + number) % len(sample)]
@@ -51,7 +52,7 @@ def try_mates(
             for sigmas in TRIED:
                 cut = threshold - sigmas * sigma * math.sqrt(1.0 - threshold**2)
                 missed[sigmas] += int(np.count_nonzero(estimates < cut))
-                most = most_differing(threshold, dimension, miss_bound(sigmas))
+                most = most_differing(threshold, dimension, miss_bound(sigmas), found.signs_sigma)
                 by_signs[sigmas] += int(np.count_nonzero(differing > most))
             tried += len(estimates)
         step()

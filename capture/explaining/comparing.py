@@ -9,6 +9,7 @@ from msgspec import structs
 
 from capture.explaining.deciding import NOWHERE, Decider
 from capture.explaining.differing import BETWEEN_MACHINES, Compared, differing
+from capture.explaining.estimates import estimate_of, estimated_in, without_estimates
 from capture.explaining.near_limits import decided_as_then
 from capture.replaying.candidates import contradiction
 from capture.replaying.captured import Limit, concluded
@@ -57,6 +58,8 @@ def contradicting(event: Event, evidence: Evidence) -> Compared:
     if event.threshold is not None and event.threshold.cosine is not None:
         in_event |= {"threshold.cosine": event.threshold.cosine, "threshold.cover": event.threshold.cover}
         in_evidence |= {"threshold.cosine": round(evidence.threshold, 6), "threshold.cover": evidence.cover}
+    if event.index is not None:
+        in_event["index.estimate"], in_evidence["index.estimate"] = event.index.estimate, estimate_of(evidence)
     return differing(in_event, in_evidence)
 
 
@@ -76,18 +79,20 @@ def _looked(decider: Decider, decision: MatchDecision, context: Context) -> Comp
     evidence, measured = (call.evidence(request, each, context, at) for each in (decision, looked))
     if evidence is not None and measured is not None:
         evidence = structs.replace(evidence, candidates=measured.candidates)
-    result = Compared(remarks=as_then.remarks)
+    result, estimated = Compared(remarks=as_then.remarks), estimated_in(then)
     if then.event is None:
         there = then.decision.embedding is not None
         now = decision_of(event, evidence if there else None)
-        result = result.plus(differing(then.decision, now, BETWEEN_MACHINES))
+        result = result.plus(differing(*without_estimates(estimated, then.decision, now), BETWEEN_MACHINES))
     else:
         without_info = decider.inputs.policy.event_identity_info and whole is None
         ignored = frozenset({"identity_info"}) if without_info else frozenset()
         now_event = event if then.event.repeat_of is None else as_repeat(event, then.event.repeat_of)
-        result = result.plus(differing(then.event, now_event, BETWEEN_MACHINES, ignored))
+        sides = without_estimates(estimated, then.event, now_event)
+        result = result.plus(differing(*sides, BETWEEN_MACHINES, ignored))
         if then.evidence is not None and evidence is not None:
-            result = result.plus(differing(then.evidence, evidence, BETWEEN_MACHINES))
+            sides = without_estimates(estimated, then.evidence, evidence)
+            result = result.plus(differing(*sides, BETWEEN_MACHINES))
     if evidence is None or then.decision.embedding is None:
         return result
     return result.plus(_embeddings(then.decision.embedding, evidence.embedding))

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from contract.vectors import Vectors
+from engine.gallery.cosine import deciding_cosines
 
 _ROWS = 2048
 _ROWS_AT_ONCE = 128
@@ -119,16 +120,12 @@ class PairSearch:
         return found[order[first]]
 
     def _exact(self, ones: NDArray[np.intp], others: NDArray[np.intp]) -> NDArray[np.float64]:
-        """Return the cosines of pairs of rows in double precision.
-
-        A product of matrices rounds equal rows differently, by their places.
-        """
+        """Return the deciding cosines of pairs of rows."""
         cosines = np.empty(len(ones), np.float64)
         for begin in range(0, len(ones), _EXACT_AT_ONCE):
             some = slice(begin, begin + _EXACT_AT_ONCE)
-            products = self._vectors[ones[some]].astype(np.float64) * self._vectors[others[some]]
-            products.sum(axis=1, out=cosines[some])
-        return np.clip(cosines, -1.0, 1.0, out=cosines)
+            cosines[some] = deciding_cosines(self._vectors[ones[some]], self._vectors[others[some]])
+        return cosines
 
 
 class _Nearest:

@@ -8,7 +8,8 @@ about the one-sided normal tail at k, and a template nearer than that has a smal
 measured on the vectors of the gallery, with the rotation and the rounding of the scan in use.
 
 Where the floor is so high that few templates have so few signs that differ from those of the probe, counting these
-differences (engine.gallery.signs) names the candidates in about half of the time, with the same bound.
+differences (engine.gallery.signs) names the candidates in about half of the time, with the same bound, whose sigma is
+measured too.
 """
 
 import logging
@@ -16,7 +17,7 @@ import math
 from dataclasses import dataclass
 from functools import cache
 from types import ModuleType
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -24,7 +25,7 @@ from numpy.typing import NDArray
 from contract.vectors import Vector, Vectors
 from engine.gallery.port import IndexUnavailable
 from engine.gallery.rows import Places, Rows
-from engine.gallery.signs import cosine_at, most_differing, sign_bits
+from engine.gallery.signs import cosine_at, deviation, most_differing, sign_bits
 from engine.gallery.two_stage import Generation, Near
 
 SIGMAS = 5.0
@@ -46,6 +47,12 @@ _MOST_SHARE = 32
 
 _BY_SIGNS = 1_000
 """The most candidates that are expected where signs are compared; with more, estimates are quicker."""
+
+_NEAR_1 = math.sqrt(0.999)
+"""Errors to nearer vectors are measured as at this cosine, because there are none at 1 but those of rounding."""
+
+_HIGHEST_FLOOR = 0.995
+"""A higher floor is searched as this one: next to 1, the rounding of a scan moves estimates more than sigma says."""
 
 _AGAIN = 8
 """By how much more candidates are asked for where more than asked for reach the cut."""
@@ -85,23 +92,33 @@ def random_rotation(dimension: int, seed: int = _SEED) -> NDArray[np.float32]:
     return rotation
 
 
+class Measured(NamedTuple):
+    """What was measured on vectors of a gallery, with the rotation and the rounding of the scans in use.
+
+    `sigma`: the standard deviation of the error of an estimate, over sqrt(1 - c^2). `signs_sigma`: that of the number
+    of signs that differ, over the one that is expected (engine.gallery.signs). `strangers`: estimates between vectors
+    of the gallery, rising. `differing`: how many signs differ between them, rising. From these two the number of
+    candidates is expected. `rows`: the number of places when all were measured.
+    """
+
+    sigma: float
+    signs_sigma: float
+    strangers: NDArray[np.float32]
+    differing: NDArray[np.int32]
+    rows: int
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class Sketch:
     """The codes of the first rows (engine.gallery.two_stage.Generation).
 
-    `index`: faiss.IndexRaBitQFastScan. `sigma`: the standard deviation of the error of an estimate, over
-    sqrt(1 - c^2). `strangers`: estimates between vectors of the gallery, rising, from which the number of candidates
-    is expected. `signs`: faiss.IndexBinaryFlat of the same places. `differing`: how many signs differ between vectors
-    of the gallery, rising. `measured_at`: the number of places when all were measured. `sigmas`: k.
+    `index`: faiss.IndexRaBitQFastScan. `signs`: faiss.IndexBinaryFlat of the same places. `sigmas`: k.
     """
 
     index: Any
-    rotation: NDArray[np.float32]
-    sigma: float
-    strangers: NDArray[np.float32]
     signs: Any
-    differing: NDArray[np.int32]
-    measured_at: int
+    rotation: NDArray[np.float32]
+    measured: Measured
     sigmas: float
     name: str = "sketch"
 
@@ -109,20 +126,29 @@ class Sketch:
         """Return the number of places."""
         return int(self.index.ntotal)
 
+    @property
+    def _most(self) -> float:
+        """The most candidates to ask for; a small gallery has no such limit."""
+        return math.inf if len(self) <= _SAMPLED else max(len(self) // _MOST_SHARE, _SAMPLED)
+
     def cut(self, floor: float) -> float:
         """Return the estimate from which on a template may have the cosine `floor`."""
-        return floor - self.sigmas * self.sigma * math.sqrt(max(0.0, 1.0 - floor * floor))
+        return floor - self.sigmas * self.measured.sigma * math.sqrt(max(0.0, 1.0 - floor * floor))
 
     def near(self, probe: Vector, floor: float, least: int) -> Near | None:
         """Return every place whose estimate, or number of signs, reaches the cut of the floor, and the `least` best."""
-        rotated = (self.rotation @ probe)[np.newaxis]
+        if least > self._most:
+            return None
+        floor, rotated = min(floor, _HIGHEST_FLOOR), (self.rotation @ probe)[np.newaxis]
         return self._by_signs(rotated, floor, least) or self._by_estimates(rotated, floor, least)
 
     def _by_signs(self, rotated: Vectors, floor: float, least: int) -> Near | None:
         """Return what the signs name; None: too many have as few differences as a template at the floor may have."""
         count, dimension, miss = len(self), len(self.rotation), miss_bound(self.sigmas)
-        cut = most_differing(round(floor, 9), dimension, miss)
-        expected = int(np.searchsorted(self.differing, cut, side="right")) * count // len(self.differing)
+        cut = most_differing(round(floor, 9), dimension, miss, self.measured.signs_sigma)
+        strangers = self.measured.differing
+        # A number of another type would convert the whole array in every search.
+        expected = int(np.searchsorted(strangers, np.int32(cut), side="right")) * count // len(strangers)
         asked = min(least + _SPARE * expected, count)
         if _SPARE * expected > _BY_SIGNS:
             return None
@@ -133,11 +159,10 @@ class Sketch:
         return Near(places[0, :reached], cosine_at(cut, dimension), miss)
 
     def _by_estimates(self, rotated: Vectors, floor: float, least: int) -> Near | None:
-        cut, count = self.cut(floor), len(self)
-        above = len(self.strangers) - int(np.searchsorted(self.strangers, cut))
-        asked = least + _SPARE * above * count // len(self.strangers)
-        most = max(count // _MOST_SHARE, _SAMPLED)
-        while asked <= most or count <= _SAMPLED:
+        cut, count, strangers = self.cut(floor), len(self), self.measured.strangers
+        above = len(strangers) - int(np.searchsorted(strangers, np.float32(cut)))
+        asked = least + _SPARE * above * count // len(strangers)
+        while asked <= self._most:
             asked = min(asked, count)
             estimates, places = _scan(self.index, rotated, asked)
             if asked == count or estimates[0, -1] < cut:
@@ -172,42 +197,36 @@ class SketchMaker:
             rotated = rows.take(some) @ self._rotation.T
             index.add(rotated)
             signs.add(sign_bits(rotated))
-        count = int(index.ntotal)
-        if known is not None and count < 2 * known.measured_at:
-            sigma, strangers, differing = known.sigma, known.strangers, known.differing
-            measured_at = known.measured_at
+        if known is not None and rows.count < 2 * known.measured.rows:
+            measured = known.measured
         else:
             sample = rows.take(np.unique(np.linspace(0, rows.count - 1, _SAMPLED).astype(np.intp)))
-            sigma, strangers = self.measure(sample)
-            differing = self._differing(sample)
-            measured_at = count
-        return Sketch(index, self._rotation, sigma, strangers, signs, differing, measured_at, self._sigmas)
+            measured = self.measure(sample)._replace(rows=int(index.ntotal))
+        return Sketch(index, signs, self._rotation, measured, self._sigmas)
 
-    def measure(self, vectors: Vectors) -> tuple[float, NDArray[np.float32]]:
-        """Return sigma and the estimates between strangers, rising, of unit vectors.
+    def measure(self, vectors: Vectors) -> Measured:
+        """Measure unit vectors.
 
-        Probes are vectors of the sample, moved to a cosine between .3 and .8 to themselves. The errors of the estimates
-        to the vector itself and to all others are measured apart, and the larger deviation counts.
+        Probes are vectors of the sample, moved to a cosine between .3 and .8 to themselves. The errors to the vector
+        itself and to all others are measured apart, and the larger deviation counts.
         """
         rng = np.random.default_rng(_SEED)
-        probes, cosines = mates(vectors[: min(_PROBES, len(vectors))], rng)
+        probes, _ = mates(vectors[: min(_PROBES, len(vectors))], rng)
+        rotated, rotated_probes = vectors @ self._rotation.T, probes @ self._rotation.T
         index = self._empty()
-        index.add(vectors @ self._rotation.T)
-        estimates, places = _scan(index, probes @ self._rotation.T, len(vectors))
+        index.add(rotated)
+        estimates, places = _scan(index, rotated_probes, len(vectors))
         found = np.zeros((len(probes), len(vectors)), np.float32)
         np.put_along_axis(found, places, estimates, axis=1)
-        exact = probes @ vectors.T
-        errors = (found - exact) / np.sqrt(np.clip(1.0 - exact.astype(np.float64) ** 2, 1e-3, 1.0))
-        own = np.arange(len(probes))
-        to_mates = float(np.sqrt(np.mean(errors[own, own] ** 2)))
-        others = np.ones(found.shape, np.bool_)
-        others[own, own] = False
-        if not others.any():
-            return to_mates, np.sort(found.ravel())
-        to_others = float(np.sqrt(np.mean(errors[others] ** 2)))
-        # So few mates give their own deviation within some percent only.
-        spread = 1.0 / math.sqrt(2.0 * len(cosines))
-        return max(to_others, to_mates * (1.0 - 2.0 * spread)), np.sort(found[others])
+        exact = (probes @ vectors.T).astype(np.float64)
+        within = np.clip(exact, -_NEAR_1, _NEAR_1)
+        errors = (found - exact) / np.sqrt(1.0 - within**2)
+        signs, dimension = sign_bits(rotated), len(self._rotation)
+        differing = _differing(sign_bits(rotated_probes), signs)
+        more = (differing - dimension * np.arccos(within) / np.pi) / deviation(within, dimension)
+        others = ~np.eye(*found.shape, dtype=np.bool_)
+        strangers = found[others] if others.any() else found.ravel()
+        return Measured(_sigma(errors), _sigma(more), np.sort(strangers), _between_strangers(signs), len(vectors))
 
     def estimates(self, vectors: Vectors, probe: Vector) -> NDArray[np.float32]:
         """Return the estimate of the cosine of each of these unit vectors to a probe, falling; for benchmarks."""
@@ -219,16 +238,8 @@ class SketchMaker:
     def differing(self, vectors: Vectors, probe: Vector) -> NDArray[np.int64]:
         """Return how many signs of each of these unit vectors differ from those of a probe; for benchmarks."""
         signs = sign_bits(np.vstack([vectors, probe]) @ self._rotation.T)
-        counted: NDArray[np.int64] = np.bitwise_count(signs[:-1] ^ signs[-1]).sum(axis=1, dtype=np.int64)
-        return counted
-
-    def _differing(self, vectors: Vectors) -> NDArray[np.int32]:
-        """Return how many signs differ between vectors of the sample, rising."""
-        signs = sign_bits(vectors @ self._rotation.T)
-        some = np.arange(0, len(signs), max(1, len(signs) // _PROBES))
-        differing = np.bitwise_count(signs[some][:, np.newaxis] ^ signs).sum(axis=2, dtype=np.int32)
-        of_others = differing[some[:, np.newaxis] != np.arange(len(signs))]
-        return np.sort(of_others if len(of_others) else differing.ravel())
+        found: NDArray[np.int64] = _differing(signs[-1:], signs[:-1])[0]
+        return found
 
     def _no_signs(self) -> Any:
         return self._faiss.IndexBinaryFlat(8 * -(-len(self._rotation) // 8))
@@ -247,6 +258,33 @@ class SketchMaker:
         index.qb = _QUERY_BITS
         signs = self._faiss.deserialize_index_binary(self._faiss.serialize_index_binary(known.signs))
         return index, signs
+
+
+def _sigma(errors: NDArray[np.float64]) -> float:
+    """Return the deviation of errors, probes x vectors: the larger one of those to mates, which are on the diagonal,
+    and those to all others."""
+    mates = np.diagonal(errors)
+    to_mates = float(np.sqrt(np.mean(mates**2)))
+    others = errors[~np.eye(*errors.shape, dtype=np.bool_)]
+    if not len(others):
+        return to_mates
+    # So few mates give their own deviation within some percent only.
+    spread = 1.0 / math.sqrt(2.0 * len(mates))
+    return max(float(np.sqrt(np.mean(others**2))), to_mates * (1.0 - 2.0 * spread))
+
+
+def _differing(some: NDArray[np.uint8], signs: NDArray[np.uint8]) -> NDArray[np.int64]:
+    """Return how many signs differ between each of some vectors and each vector."""
+    found: NDArray[np.int64] = np.bitwise_count(some[:, np.newaxis] ^ signs).sum(axis=2, dtype=np.int64)
+    return found
+
+
+def _between_strangers(signs: NDArray[np.uint8]) -> NDArray[np.int32]:
+    """Return how many signs differ between vectors, rising; each `signs` of a vector."""
+    some = np.arange(0, len(signs), max(1, len(signs) // _PROBES))
+    differing = _differing(signs[some], signs).astype(np.int32)
+    of_others = differing[some[:, np.newaxis] != np.arange(len(signs))]
+    return np.sort(of_others if len(of_others) else differing.ravel())
 
 
 def mates(vectors: Vectors, rng: np.random.Generator) -> tuple[Vectors, NDArray[np.float64]]:

@@ -281,6 +281,8 @@ class TwoStageIndex(RowStore):
         """
         rows = self.view()
         self._adopt()
+        if self._first is not None and self._first.is_worn and rows.count < self._starts_at:
+            self._first = None
         if self._build is None and self._is_due(rows.count):
             self._build = self._begin(rows)
         exact = ExactGallery(version, rows)
@@ -324,6 +326,8 @@ class TwoStageIndex(RowStore):
         self._first = placed
 
     def _moved(self, moved_to: Places) -> None:
+        # A generation has the vectors of these rows as much as a reader has, so a changed face gets another row.
+        self._shared = self._count
         if self._first is not None:
             self._first = self._first.moved(moved_to)
         if self._build is not None:
@@ -354,7 +358,7 @@ class _Build:
             log.warning("%s", refused)
             return
         except Exception:
-            log.exception("the index of the gallery could not be built; searches go on without what was enrolled since")
+            log.exception("the index of the gallery could not be built; searches compare each face that no index has")
             return
         places = np.arange(first, rows.count)
         known = _NO_ROWS if before is None else before.rows

@@ -4,7 +4,7 @@ One processor with the stand-in networks decides all of them, at a time that sta
 name of its golden event."""
 
 import tempfile
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
 from hashlib import sha256
@@ -42,6 +42,10 @@ from contract.site_requests import (
     WipeRequest,
 )
 from contract.trace import TRACEPARENT, TRACESTATE
+from engine.gallery.exact import ExactIndex
+from engine.gallery.port import FaceIndex
+from engine.gallery.sketch import SketchMaker
+from engine.gallery.two_stage import TwoStageIndex
 from engine.policy import Policy
 from engine.vision.networks.standin import draw_face, stand_in_models
 from picturematch.erasing import erase_event
@@ -64,6 +68,8 @@ TRACED = {
     TRACESTATE: b"congo=t61rcWkgMzE",
 }
 SETTING = {"REG_MIN_FACE": 40}
+CROWD = 200
+"""People whose embeddings are drawn: so many that a sketch compares a part of them."""
 PASSED = {Headers.DEADLINE_MS: b"1000"}
 
 
@@ -80,14 +86,19 @@ class Scenes:
     ) -> None:
         """Send one request that knows of everything before it, and keep its event."""
         request: Request = kind(request_id=name, received_time_s=RECEIVED_S, **fields)
-        version = (await self.system.broker.end_offsets(TOPICS.people))[0]
-        await until(lambda: self.system.people.version >= version, DEADLINE_S)
+        version = await self.caught_up()
         told = {Headers.GALLERY_VERSION: b"%d" % version, **(headers or {})}
         # A query whose caller asks for no event leaves one if it is a dead letter that is sent again.
         if kind in (FiqaRequest, DetectRequest):
             told[Headers.RETRY_OF] = b"an-earlier-request"
         await self.system.send(request, **told)
         await self._keep(name)
+
+    async def caught_up(self) -> int:
+        """Return the version of the gallery, once it contains everything before."""
+        version = (await self.system.broker.end_offsets(TOPICS.people))[0]
+        await until(lambda: self.system.people.version >= version, DEADLINE_S)
+        return version
 
     async def match(self, name: str, picture: bytes, headers: Mapping[str, bytes] | None = None, **fields: Any) -> None:
         fields = {"device_ip": "10.0.0.1", "compare_time_s": RECEIVED_S - 0.125, "picture": picture} | fields
@@ -258,10 +269,26 @@ async def _repeats(at: Scenes) -> None:
     await at.match("match-matched-repeat", photo(1))
 
 
+async def _searches(at: Scenes, index: TwoStageIndex) -> None:
+    drawn = np.random.default_rng(1).normal(size=(CROWD, MODELS.embedder.dimension))
+    vectors = (drawn / np.linalg.norm(drawn, axis=1, keepdims=True)).astype("<f4")
+    faces = [ImportedFace(embedder=MODELS.embedder_identity, templates={"whole": one.tobytes()}) for one in vectors]
+    people = tuple(ImportedPerson(identity_id=f"crowd-{n}", faces=(face,)) for n, face in enumerate(faces))
+    await at.ask(ImportRequest, f"{SETUP}crowd", people=people)
+    await at.enrol(f"{SETUP}anna", "anna", 1, info={"name": "Anna", "type": 1})
+    await at.caught_up()
+    at.system.people.snapshot()
+    index.wait()
+    await at.match("match-matched-sketch", photo(1))
+    await at.match("match-stranger-sketch", photo(77))
+
+
 @asynccontextmanager
-async def _deciding(folder: Path, policy: Policy) -> AsyncIterator[Scenes]:
+async def _deciding(
+    folder: Path, policy: Policy, new_index: Callable[[int], FaceIndex] = ExactIndex
+) -> AsyncIterator[Scenes]:
     models = replace(MODELS, detector=broken_on_333_rows)
-    async with running(folder, models=models, policy=policy, clock=lambda: NOW_S) as system:
+    async with running(folder, models=models, policy=policy, clock=lambda: NOW_S, new_index=new_index) as system:
         yield Scenes(system)
 
 
@@ -292,4 +319,9 @@ async def make_events() -> dict[str, Record]:
             await _importing(repeating)
         async with _deciding(Path(folder) / "strangers", Policy(enrol_strangers=True, max_strangers=1)) as strangers:
             await _strangers(strangers)
-        return at.found | repeating.found | strangers.found
+        # The one generation is that of all rows, so the number of candidates is the same every time.
+        size = MODELS.embedder.dimension
+        index = TwoStageIndex(size, lambda: SketchMaker(size), starts_at=CROWD + 1)
+        async with _deciding(Path(folder) / "sketch", Policy(), lambda _: index) as sketched:
+            await _searches(sketched, index)
+        return at.found | repeating.found | strangers.found | sketched.found

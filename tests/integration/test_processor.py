@@ -32,7 +32,9 @@ from contract.dead_letters import DeadLetter, decode_dead_letter
 from contract.errors import Code
 from contract.requests import DeleteRequest, EnrolRequest, Headers, MatchRequest, Request
 from contract.topics import Topics
+from engine.gallery.exact import ExactIndex
 from engine.gallery.people import People
+from engine.gallery.port import FaceIndex
 from engine.policy import Policy
 from engine.vision.ports import ModelSet
 from picturematch.settings import LogSettings
@@ -105,8 +107,9 @@ async def running(
     wrap: Any = None,
     follow: bool = True,
     clock: Callable[[], float] = time.time,
+    new_index: Callable[[int], FaceIndex] = ExactIndex,
 ) -> AsyncIterator[Running]:
-    people = People(models.embedder.dimension, models.embedder_identity)
+    people = People(models.embedder.dimension, models.embedder_identity, new_index)
     registry = CollectorRegistry()
     async with open_embedded(folder, role="owner", clock_ms=lambda: int(clock() * 1000)) as broker:
         await broker.ensure_topics(LogSettings(request_partitions=3).topic_specs(TOPICS))

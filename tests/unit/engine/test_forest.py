@@ -3,6 +3,7 @@
 import logging
 import os
 import sys
+from dataclasses import replace
 from importlib.util import find_spec
 
 import numpy as np
@@ -80,10 +81,33 @@ def test_a_good_forest_finds_what_exact_search_finds_and_changes_are_in_force_at
     assert isinstance(gallery, TwoStageGallery)
     probes = at_cosine(vectors[:200], np.full(200, 0.9999), np.random.default_rng(3))
     for probe in probes:
-        search = gallery.search(probe, EVERYBODY, 0.99)
+        search = gallery.search(probe, EVERYBODY, 0.9991)
         (found,), (expected,) = search.best(1), reference.best(probe, EVERYBODY, 1)
         assert found == expected
         assert search.used is not None
         assert (search.used.index, search.used.cut) == ("annoy", None)
         assert 0 < search.used.miss < 0.01
-    assert gallery.best(vectors[7], EVERYBODY, 1, 0.99)[0].person.identity_id == "new"
+    assert gallery.best(vectors[7], EVERYBODY, 1, 0.9991)[0].person.identity_id == "new"
+
+
+def test_everybody_who_reaches_the_floor_is_found_however_many_they_are():
+    need_annoy()
+    few, exact = 8, ExactIndex(8)
+    index = TwoStageIndex(few, lambda: ForestMaker(few, trees=64), starts_at=1)
+    vectors = units(4000, few, 2)
+    crowd = at_cosine(vectors[:1].repeat(200, axis=0), np.full(200, 0.95), np.random.default_rng(4))
+    for one in (exact, index):
+        fill(one, np.concatenate([vectors, crowd]))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("engine.gallery.forest._AT_COSINE", 0.999)
+        index.snapshot(0)
+        index.wait()
+    reference, built = exact.snapshot(1), index.snapshot(1)
+    assert isinstance(built, TwoStageGallery)
+    assert built.search(vectors[0], EVERYBODY, 0.94).used is None, "nobody has tried what the trees miss there"
+    forest = replace(built.first.generation, least_floor=0.94)
+    gallery = replace(built, first=replace(built.first, generation=forest))
+    search = gallery.search(vectors[0], EVERYBODY, 0.94)
+    assert search.used is not None
+    assert search.above(0.94) == reference.above(vectors[0], EVERYBODY, 0.94)
+    assert len(search.above(0.94)) >= 201

@@ -161,6 +161,19 @@ def test_a_person_who_was_enrolled_a_moment_ago_is_found_and_a_deleted_one_never
         assert [c.person.identity_id for c in found] == ([f"p{number:05}"] if number >= 2000 else [])
 
 
+def test_after_everybody_was_deleted_the_next_person_is_found(monkeypatch):
+    monkeypatch.setattr(row_store, "_DEAD_ROWS_KEPT", 0)
+    index = crowd(50)
+    for number in range(50):
+        index.remove((f"p{number:05}", 0))
+    index.snapshot(1)
+    index.wait()
+    assert index.snapshot(2).best(unit(5), EVERYBODY, 1, 0.5) == []
+    index.add(("new", 0), unit(5), owner("new"))
+    (found,) = index.snapshot(3).best(unit(5), EVERYBODY, 1, 0.5)
+    assert found.person.identity_id == "new"
+
+
 def test_a_changed_face_is_found_by_its_new_vector_only():
     index = crowd(500)
     index.snapshot(1)
@@ -169,6 +182,46 @@ def test_a_changed_face_is_found_by_its_new_vector_only():
     assert gallery.above(unit(3), EVERYBODY, 0.9) == []
     (found,) = gallery.above(unit(9_000), EVERYBODY, 0.9)
     assert found.person.identity_id == "p00003"
+
+
+def test_a_face_that_is_changed_right_after_rows_were_given_up_is_found_by_its_new_vector_only(monkeypatch):
+    monkeypatch.setattr(row_store, "_DEAD_ROWS_KEPT", 10)
+    index = crowd(500, 512, tail=1000)
+    index.snapshot(1)
+    for number in range(126):  # more than a quarter, so the rows of the others move
+        index.remove((f"p{number:05}", 0))
+    index.add(("p00300", 0), unit(9_000, 512), owner("p00300"))
+    gallery = index.snapshot(2)
+    assert isinstance(gallery, TwoStageGallery)
+    assert gallery.search(unit(9_000, 512), EVERYBODY, 0.9).used is not None
+    (found,) = gallery.above(unit(9_000, 512), EVERYBODY, 0.9)
+    assert found.person.identity_id == "p00300"
+    assert gallery.above(unit(300, 512), EVERYBODY, 0.9) == []
+
+
+@pytest.mark.parametrize("seed", [1, 2])
+def test_in_a_long_life_everybody_is_found_by_the_present_face_only(monkeypatch, seed):
+    """People come, change and go while rows are given up and generations are built, extended and renewed."""
+    monkeypatch.setattr(row_store, "_DEAD_ROWS_KEPT", 20)
+    rng, vectors = np.random.default_rng(seed), np.array([unit(number, 256) for number in range(600)])
+    index, present, searched = sketched(256, starts_at=50, tail=30), dict[int, int](), 0
+    for _ in range(300):
+        for who in rng.integers(150, size=rng.integers(1, 60)).tolist():
+            if rng.random() < 0.3:
+                index.remove((f"p{who}", 0))
+                present.pop(who, None)
+            else:
+                present[who] = int(rng.integers(600))
+                index.add((f"p{who}", 0), vectors[present[who]], owner(f"p{who}"))
+        if rng.random() < 0.5:
+            index.wait()
+        gallery = index.snapshot(0)
+        for vector in rng.integers(600, size=8).tolist():
+            search = gallery.search(vectors[vector], EVERYBODY, 0.9)
+            found = {candidate.person.identity_id for candidate in search.above(0.9)}
+            assert found == {f"p{who}" for who, its in present.items() if its == vector}
+            searched += search.used is not None
+    assert searched > 100
 
 
 def test_changes_while_a_generation_is_built_are_in_force_at_once(monkeypatch):
@@ -304,14 +357,16 @@ def test_sigma_is_that_of_the_estimator_and_mates_on_the_floor_are_named():
     """In 512 dimensions the error is sqrt(pi / 2 - 1) / sqrt(512) for strangers, a little more by rounding."""
     maker = SketchMaker(512)
     vectors = np.array([unit(n, 512) for n in range(2048)])
-    sigma, strangers = maker.measure(vectors)
-    assert sigma == pytest.approx(np.sqrt(np.pi / 2 - 1) / np.sqrt(512), rel=0.05)
-    assert np.all(np.diff(strangers) >= 0)
+    measured = maker.measure(vectors)
+    assert measured.sigma == pytest.approx(np.sqrt(np.pi / 2 - 1) / np.sqrt(512), rel=0.05)
+    assert np.all(np.diff(measured.strangers) >= 0)
+    assert measured.signs_sigma == pytest.approx(1.0, abs=0.05)
+    assert np.all(np.diff(measured.differing) >= 0)
     store = row_store.RowStore(512)
     for number, vector in enumerate(vectors):
         store.add((str(number), 0), vector, owner(str(number)))
     sketch = maker.make(store.view(), 0, None)
-    assert sketch.cut(0.5) == pytest.approx(0.5 - 5 * sketch.sigma * np.sqrt(0.75))
+    assert sketch.cut(0.5) == pytest.approx(0.5 - 5 * measured.sigma * np.sqrt(0.75))
     for number in range(0, 2048, 32):
         near = sketch.near(near_to(vectors[number], 0.5, 10_000 + number), 0.5, 1)
         assert near is not None
@@ -324,3 +379,27 @@ def test_sigma_is_that_of_the_estimator_and_mates_on_the_floor_are_named():
             assert named.cut is not None
             assert named.cut < 0.7
         assert sketch._by_signs(rotated, 0.2, 32) is None, "too many strangers have as few signs that differ"
+
+
+def sketch_of(vectors: np.ndarray) -> Sketch:
+    store = row_store.RowStore(vectors.shape[1])
+    for number, vector in enumerate(vectors):
+        store.add((str(number), 0), vector, owner(str(number)))
+    return SketchMaker(vectors.shape[1]).make(store.view(), 0, None)
+
+
+@pytest.mark.parametrize("floor", [0.9999, 1.0])
+@pytest.mark.parametrize("faces", [20, 200])  # of the fewer, so many are equal that they are named by estimates
+def test_at_a_floor_next_to_1_everybody_with_the_same_face_is_named(floor, faces):
+    """The rounding of a scan moves the estimate of an equal vector too, and the sign of a number next to 0."""
+    sketch = sketch_of(np.array([unit(number % faces, 512) for number in range(8000)]))
+    for face in range(faces):
+        named = sketch.near(unit(face, 512), floor, 8)
+        assert named is not None
+        assert set(range(face, 8000, faces)) <= set(named.places.tolist())
+
+
+def test_where_more_candidates_are_wanted_than_are_quick_to_compare_all_rows_are():
+    sketch = sketch_of(np.array([unit(number) for number in range(5000)]))
+    assert sketch.near(unit(1), 0.9, 1024) is not None
+    assert sketch.near(unit(1), 0.9, 2049) is None
