@@ -31,7 +31,7 @@ from contract.vectors import Vectors
 from engine.gallery.choosing import index_of
 from engine.gallery.people import People
 from engine.gallery.port import everybody
-from picturematch.local_copy import COPY_FILE, LocalCopy
+from picturematch.local_copy import COPY_FILE, LEAST_FACES, LocalCopy
 from picturematch.memory import collect_seldom, give_memory_back, keep_for_good
 from picturematch.people_topic import PeopleTopic
 from picturematch.settings import GallerySettings, Settings
@@ -59,7 +59,9 @@ class Started:
 
 
 @click.command(epilog="Example: python -m bench.start_up --people 100000")
-@click.option("--people", default=100_000, show_default=True, type=click.IntRange(min=10_000), help="One face each.")
+@click.option(
+    "--people", default=100_000, show_default=True, type=click.IntRange(min=LEAST_FACES), help="One face each."
+)
 @click.option("--read", type=click.Path(exists=True, path_type=Path), hidden=True, help="Only start, on this folder.")
 def main(people: int, read: Path | None) -> None:
     """Seconds from the opening of the log to the first search, and memory beyond that of an empty gallery."""

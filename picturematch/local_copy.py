@@ -27,7 +27,7 @@ from picturematch.memory import without_collecting
 COPY_FILE = "people.copy"
 """The name of the file in its folder."""
 
-_LEAST_FACES = 10_000
+LEAST_FACES = 10_000
 """A log with fewer faces is read within a second."""
 _LOOK_S = 60.0
 _MANY_CHANGES = 5_000
@@ -130,7 +130,7 @@ class LocalCopy:
 
     def _is_due(self) -> bool:
         people, now_s = self._people, self._clock()
-        if people.faces_count < _LEAST_FACES or people.unreadable or self._last is None:
+        if people.faces_count < LEAST_FACES or people.unreadable or self._last is None:
             return False
         if self._failed_s is not None and now_s - self._failed_s < _LATER_S:
             return False

@@ -120,7 +120,7 @@ class Machine:
 
 @pytest.fixture
 def machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Machine:
-    monkeypatch.setattr(local_copy, "_LEAST_FACES", 2)
+    monkeypatch.setattr(local_copy, "LEAST_FACES", 2)
     (tmp_path / "log").mkdir()
     return Machine(tmp_path)
 
