@@ -18,7 +18,7 @@ from engine.gallery.exact import ROUNDING
 from engine.gallery.port import IndexUnavailable
 from engine.gallery.rows import Rows
 from engine.gallery.sketch import at_cosine
-from engine.gallery.two_stage import Generation, IndexRefused, Near
+from engine.gallery.two_stage import Generation, IndexRefused, Near, computing
 
 TREES = 32
 
@@ -114,7 +114,8 @@ class ForestMaker:
         index.build(self._trees, n_jobs=1)
         rng = np.random.default_rng(_SEED)
         chosen = rng.choice(rows.count, min(_MATES, rows.count), replace=False)
-        probes = at_cosine(rows.take(chosen), np.full(len(chosen), _AT_COSINE), rng)
+        with computing:
+            probes = at_cosine(rows.take(chosen), np.full(len(chosen), _AT_COSINE), rng)
         nodes = min(_FIRST_NODES, rows.count // _MOST_SHARE)
         missed = self._missed(index, probes, chosen.tolist(), nodes)
         while missed > MOST_MISSED and nodes * _MORE_NODES <= rows.count // _MOST_SHARE:

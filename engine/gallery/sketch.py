@@ -26,7 +26,7 @@ from contract.vectors import Vector, Vectors
 from engine.gallery.port import IndexUnavailable
 from engine.gallery.rows import Places, Rows
 from engine.gallery.signs import cosine_at, deviation, most_differing, sign_bits
-from engine.gallery.two_stage import Generation, Near
+from engine.gallery.two_stage import Generation, Near, computing
 
 SIGMAS = 5.0
 """How many standard deviations below the floor the cut is, where no other number is set."""
@@ -194,14 +194,16 @@ class SketchMaker:
         index, signs = self._copied(known) if known else (self._empty(), self._no_signs())
         for start in range(first, rows.count, _AT_ONCE):
             some = np.arange(start, min(start + _AT_ONCE, rows.count))
-            rotated = rows.take(some) @ self._rotation.T
-            index.add(rotated)
-            signs.add(sign_bits(rotated))
+            with computing:
+                rotated = rows.take(some) @ self._rotation.T
+                index.add(rotated)
+                signs.add(sign_bits(rotated))
         if known is not None and rows.count < 2 * known.measured.rows:
             measured = known.measured
         else:
             sample = rows.take(np.unique(np.linspace(0, rows.count - 1, _SAMPLED).astype(np.intp)))
-            measured = self.measure(sample)._replace(rows=int(index.ntotal))
+            with computing:
+                measured = self.measure(sample)._replace(rows=int(index.ntotal))
         return Sketch(index, signs, self._rotation, measured, self._sigmas)
 
     def measure(self, vectors: Vectors) -> Measured:

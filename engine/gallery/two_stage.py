@@ -6,6 +6,7 @@ next generation is built in a thread of its own and takes the place of the forme
 keeps the one that it was taken with.
 """
 
+import atexit
 import logging
 import threading
 from collections.abc import Callable, Sequence
@@ -38,7 +39,13 @@ _TAIL = 2048
 """The least number of rows behind a generation for which the next one is built; comparing them takes half a
 millisecond."""
 
+computing = threading.Lock()
+"""Held by the thread of a build while it computes with many vectors. A process that ends takes the lock for good:
+OpenBLAS may wait for ever at the end of a process while a thread is in one of its functions."""
+
 log = logging.getLogger(__name__)
+
+atexit.register(computing.acquire)
 
 
 class Near(NamedTuple):
@@ -345,14 +352,15 @@ class _Build:
         self.count = rows.count
         self.moved: list[Places] = []
         self.made: Placed | None = None
-        # A daemon, because a process that ends need not wait for it.
+        # A daemon, because a process that ends need wait for `computing` only.
         self.thread = threading.Thread(target=self._run, name="gallery-index", daemon=True)
 
     def _run(self) -> None:
         before, rows = self._before, self._rows
         first = 0 if before is None else before.end
         try:
-            maker = self._maker()
+            with computing:  # a maker may begin with a decomposition
+                maker = self._maker()
             generation = maker.make(rows, first, None if before is None else before.generation)
         except (IndexRefused, IndexUnavailable) as refused:
             log.warning("%s", refused)

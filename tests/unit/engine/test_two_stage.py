@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from contract.people.keys import MEAN_FACE
 from contract.people.records import PersonRecord
 from engine.gallery import row_store, rows, two_stage
+from engine.gallery import sketch as sketch_module
 from engine.gallery.exact import ExactGallery, ExactIndex
 from engine.gallery.port import EVERYBODY, Candidate, FaceId, FaceIndex, Gallery, Scope
 from engine.gallery.sketch import Sketch, SketchMaker, miss_bound
@@ -403,3 +404,27 @@ def test_where_more_candidates_are_wanted_than_are_quick_to_compare_all_rows_are
     sketch = sketch_of(np.array([unit(number) for number in range(5000)]))
     assert sketch.near(unit(1), 0.9, 1024) is not None
     assert sketch.near(unit(1), 0.9, 2049) is None
+
+
+def test_a_build_computes_only_while_it_holds_what_an_ending_process_takes(monkeypatch):
+    """OpenBLAS may hang at the end of a process while a thread is in one of its functions."""
+    held = []
+
+    def noting(function):
+        def noted(*args, **kwargs):
+            held.append(two_stage.computing.locked())
+            return function(*args, **kwargs)
+
+        return noted
+
+    monkeypatch.setattr(SketchMaker, "measure", noting(SketchMaker.measure))
+    monkeypatch.setattr("engine.gallery.sketch.sign_bits", noting(sketch_module.sign_bits))
+    monkeypatch.setattr("engine.gallery.sketch.random_rotation", noting(sketch_module.random_rotation))
+    index = TwoStageIndex(DIMENSION, lambda: SketchMaker(DIMENSION), starts_at=20)
+    for number in range(50):
+        index.add((str(number), 0), unit(number), owner(str(number)))
+    index.snapshot(1)
+    index.wait()
+    assert len(held) >= 4
+    assert all(held)
+    assert not two_stage.computing.locked()
