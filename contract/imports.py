@@ -42,6 +42,7 @@ class ImportedPerson(Message, frozen=True, kw_only=True):
 
     `group_names`: the groups by name; None: `group_ids` are given, or else the person joins the default group.
     `next_face`: the number of the next face that the person will get; None: the one behind the highest.
+    `enrolled_time`: when the match arrived that enrolled the person (contract.people.records.PersonRecord).
     """
 
     identity_id: str
@@ -50,6 +51,7 @@ class ImportedPerson(Message, frozen=True, kw_only=True):
     info: dict[str, Any] = msgspec.field(default_factory=dict)
     faces: tuple[ImportedFace, ...] = ()
     next_face: int | None = None
+    enrolled_time: float | None = None
 
 
 class ImportFailure(Message, frozen=True, kw_only=True):

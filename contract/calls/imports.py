@@ -14,7 +14,7 @@ from contract.calls.dialects import ErrorDetail
 from contract.calls.names import ENROLLED_ID, GROUP_NAMES, IDENTITY_ID, MAX_SCOPE_NAME_CHARS, SCOPE_NAME
 from contract.calls.people import INFO_RULE
 from contract.calls.reembed import EMBEDDER, MAX_NUMBER, SHA256, TEMPLATES
-from contract.calls.rules import PICTURE, Rule, line, param_error, whole
+from contract.calls.rules import PICTURE, Rule, line, param_error, seconds, whole
 from contract.calls.scopes import DESCRIPTION, GROUP_INFO, PERMISSION_INFO
 from contract.calls.shared import QUALITY_LEVEL, Data
 from contract.errors import Code
@@ -116,6 +116,11 @@ PERSON_FIELDS = (
         example={"name": "Ada", "type": 1},
     ),
     Field("next_face", whole(0, MAX_NUMBER + 1), "The number of the next face that the person gets. To restore."),
+    Field(
+        "enrolled_time",
+        replace(seconds(), empty_is_absent=False),
+        "When the match arrived that enrolled the person as a stranger, in epoch seconds. To restore.",
+    ),
     objects("faces", "The faces of the person; a face that several embedders embedded is named once for each.", _FACES),
 )
 """The fields of one person."""
@@ -202,6 +207,7 @@ def person_of(values: Values, decode: Decode, within: str = "", *, restore: bool
         info=values["info"] or {},
         faces=tuple(faces),
         next_face=values["next_face"],
+        enrolled_time=values["enrolled_time"],
     )
 
 

@@ -8,6 +8,7 @@ import signal
 import stat
 from collections.abc import AsyncIterator, Iterator, Mapping
 from contextlib import asynccontextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -26,9 +27,10 @@ from contract.people.unreadable import read_face
 from contract.topics import Topics
 from engine.vision.networks.standin import DIMENSION, stand_in_models
 from tests.faults.test_serve import MATCH, USERS, Server, enrol_body, match_body, post, read_all, serving
+from tests.integration.test_strangers import STRANGERS
 from tests.support.commands import Finished, finish, run, start
 from tests.support.faces import photo
-from tests.support.waiting import until
+from tests.support.waiting import until, until_asked
 
 OWN, OTHER = (stand_in_models(release).embedder_identity for release in (1, 2))
 NAMED = "--embedder", OWN
@@ -155,7 +157,7 @@ async def test_everything_goes_out_and_comes_in_again_bit_for_bit(tmp_path: Path
     first, second = tmp_path / "first", tmp_path / "second"
     export, again = tmp_path / "people.jsonl", tmp_path / "again.jsonl"
     source = array_of(tmp_path, 60)
-    async with town(first) as (server, session):
+    async with town(first, **STRANGERS) as (server, session):
         await post(session, server.url + GROUPS_PATH, {"group_name": "staff", "description": "all", "info": {"x": 1}})
         await post(session, server.url + PERMISSIONS_PATH, {"permission_name": "day", "description": ""})
         for seed in range(3):
@@ -166,18 +168,20 @@ async def test_everything_goes_out_and_comes_in_again_bit_for_bit(tmp_path: Path
         more = {"identity_id": "photo-1", "reg_photo": base64.b64encode(photo(40)).decode(), "info": {}}
         async with session.put(server.url + USERS, json=more) as reply:
             assert reply.status == 200
+        await post(session, server.url + MATCH, match_body(50) | {"support_stranger": True})
+        await until_asked(partial(has_a_stranger, first), 30)
         assert (await imported(server, source, "--embedder", OWN)).status == 0
         assert (await run("people", "export", export, "--photos", "--data-folder", first)).status == 0
     assert stat.S_IMODE(export.stat().st_mode) == 0o600
     lines = export.read_bytes().splitlines()
-    assert orjson.loads(lines[0])["people"] == 63
+    assert orjson.loads(lines[0])["people"] == 64
     refused = await run("people", "export", export, "--data-folder", first)
     assert (refused.status, refused.out) == (2, "")
     assert "exists already" in refused.err
 
     async with town(second) as (server, session):
         done = await imported(server, export, "--chunk", 20)
-        assert json.loads(done.out) == {"added": 63, "present": 0, "failed": 0, "faces": 64, "unsearched": 0}, done
+        assert json.loads(done.out) == {"added": 64, "present": 0, "failed": 0, "faces": 65, "unsearched": 0}, done
         assert (await run("people", "export", again, "--photos", "--data-folder", second)).status == 0
         for seed in (0, 1, 2):
             _, _, answer = await post(session, server.url + MATCH, match_body(seed))
@@ -186,7 +190,7 @@ async def test_everything_goes_out_and_comes_in_again_bit_for_bit(tmp_path: Path
             listed = await reply.json()
         assert base64.b64decode(listed["data"]["identities_list"][0]["reg_photo"]) == photo(40)
         present = await imported(server, export)
-        assert json.loads(present.out)["present"] == 63
+        assert json.loads(present.out)["present"] == 64
     assert again.read_bytes() == export.read_bytes()
     assert await records(second) == await records(first)
 
@@ -387,6 +391,11 @@ async def test_a_damaged_export_imports_nobody(tmp_path: Path, damage: str) -> N
         assert done.status == 2
         assert "damaged" in done.err or "this release reads version 1" in done.err
     assert len(await fold(tmp_path / "second")) == 0
+
+
+async def has_a_stranger(folder: Path) -> bool:
+    """Whether the log has a person whom a match enrolled, for whom a record says when."""
+    return any(b"enrolled_time" in value for value in (await records(folder)).values())
 
 
 async def lines_in(path: Path, count: int) -> None:
