@@ -164,10 +164,12 @@ class BulkImport:
                 fields["faces"][place]["photo"] = pybase64.b64encode_as_string(read_picture(path))
             if self._options.group_name is not None and not fields.keys() & {"group_name", "group_ids"}:
                 fields["group_name"] = self._options.group_name
-            body = orjson.dumps(fields)
             person = checked_person(fields, lambda text, _: text.encode(), restore=self._source.restore)
+            body = orjson.dumps(fields)
         except Refused as refused:
             return Failure(item.where, item.identity_id, refused.message, int(refused.code))
+        except orjson.JSONEncodeError:  # in a member that the call does not have; the others are checked
+            return Failure(item.where, item.identity_id, "a member is nested too deeply")
         except UnusablePicture as error:
             return Failure(item.where, item.identity_id, str(error))
         except OSError as error:

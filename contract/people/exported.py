@@ -6,9 +6,9 @@
     {"person": {"identity_id": ..., "group_ids": [...], "info": {...}, "next_face": 1, "faces": [...]}}
     {"end": true, "sha256": ...}
 
-A person has the form of the import call (contract.calls.imports); whom a match enrolled has `enrolled_time` too.
-The last line has the sha256 of all bytes before it. The same people give the same bytes: groups, permissions and people
-are in the order of their ids.
+A person has the form of the import call (contract.calls.imports), with `enrolled_time` where a match enrolled the
+person. The last line has the sha256 of all bytes before it. The same people give the same bytes: groups, permissions
+and people are in the order of their ids.
 """
 
 from collections.abc import Mapping

@@ -95,6 +95,18 @@ async def test_one_person_whom_the_server_refuses_costs_nobody_else(tmp_path: Pa
     assert (failed.where, failed.identity_id, failed.code) == ("p.jsonl line 14", "p13", 40071)
 
 
+@pytest.mark.parametrize("member", ["info", "anything", "faces"])
+async def test_json_that_is_nested_too_deeply_costs_nobody_else(tmp_path: Path, member: str) -> None:
+    people, deep = People(), "[" * 500 + "]" * 500
+    value = {"info": f'{{"x":{deep}}}', "anything": deep, "faces": f'[{{"photo":"AA==","x":{deep}}}]'}[member]
+    source(tmp_path, 2)
+    with (tmp_path / "p.jsonl").open("a") as file:
+        file.write(f'{{"identity_id":"deep","{member}":{value}}}\n')
+    tally = await imported(tmp_path, people, 3)
+    assert (tally.added, [one.identity_id for one in tally.failures]) == (2, ["deep"])
+    assert "nested too deeply" in tally.failures[0].message
+
+
 @pytest.mark.parametrize(
     "answer", [refusal(50080, "boom", "INTERNAL_ERROR"), (200, {"data": {}}), None], ids=["error", "foreign", "silent"]
 )
