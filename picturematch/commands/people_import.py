@@ -87,7 +87,7 @@ Examples:
     "--errors",
     type=click.Path(dir_okay=False, path_type=Path),
     show_default="SOURCE.import-errors.jsonl",
-    help="File with a line for each person who was not imported.",
+    help="File with a line for each person who was not imported; an older one is written over.",
 )
 @click.option("--json", "as_json", is_flag=True, help="One JSON object.")
 @server_options
@@ -170,6 +170,7 @@ def _import(
     from clients.http import Client
 
     trusted = ca_file()
+    stale = errors.exists()  # an import without errors must not leave those of an earlier one
 
     async def work() -> "Tally":
         opened = source()
@@ -186,6 +187,8 @@ def _import(
                 ]
                 if failures:
                     write_whole(errors, b"".join(orjson.dumps(one) + b"\n" for one in failures))
+            if stale and not failures:
+                write_whole(errors, b"")
             journal.remove()
             return journal.tally
 

@@ -276,6 +276,10 @@ async def test_a_folder_and_json_lines_with_photos_and_errors_of_each_item(tmp_p
         done = await imported(server, lines)
         assert (done.status, json.loads(done.out)["added"]) == (1, 2), done
         assert [one["where"] for one in errors_of(lines)] == [f"people.jsonl line {n}" for n in (4, 5, 6, 7, 8)]
+        lines.write_text("\n".join(map(json.dumps, rows[:3])) + "\n")
+        done = await imported(server, lines)
+        assert (done.status, json.loads(done.out)["present"]) == (0, 2), done
+        assert errors_of(lines) == [], "the errors of an earlier import are gone"
     people = await fold(tmp_path / "log")
     dora, carl = people.person("dora"), people.person("carl")
     assert dora is not None
