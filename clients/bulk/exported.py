@@ -46,7 +46,8 @@ class Export:
         """Read the file to its end and check it; `step` is called for each line.
 
         Raises:
-            CannotRun: the file is no export of a version that is known here, is cut off, or was changed.
+            CannotRun: the file is no export of a version that is known here, is cut off, was changed, or has a line of
+                more than MAX_LINE_BYTES.
         """
         self.files: Sequence[Path] = (path,)
         self._path = path
@@ -101,8 +102,13 @@ def _checked(path: Path, step: Callable[[], None]) -> _Checked:
     people = 0
     with open_source(path) as file:
         for line in lines_of(file):
-            if line is None or end is not None or not line.endswith(b"\n"):
-                raise _damaged(path, f"a line is longer than {MAX_LINE_BYTES} bytes, or has no end, or follows the end")
+            if line is None:
+                raise CannotRun(
+                    f"{path} has a line of more than {MAX_LINE_BYTES} bytes; nothing was imported: where a person has"
+                    " so many photos, export the people without --photos"
+                )
+            if end is not None or not line.endswith(b"\n"):
+                raise _damaged(path, "a line has no end, or follows the end")
             try:
                 if head is None:
                     head = _head(path, line)

@@ -23,7 +23,7 @@ from contract.calls.imports import Imported, checked_person
 from contract.calls.shared import Data
 from contract.errors import Code, Refused
 from contract.http import IMPORT_PATH
-from contract.imports import MOST_FACES, MOST_PEOPLE
+from contract.imports import MOST_FACES, MOST_LOOKED_AT, MOST_PEOPLE
 
 _MOST_LOOKED_AT = 8
 """The photos of a chunk that the server must embed: an answer has a deadline, and a slow core takes 200 ms for each."""
@@ -32,6 +32,10 @@ _LEAST_CHUNK = 20
 _MOST_BYTES = 12 * 1024 * 1024
 """Of the body of a chunk; a single person may have more."""
 
+_TOO_LARGE = (
+    "; a person is sent whole: raise the server's limits (pictures.max_bytes for a photo, ingest.max_body_bytes for all"
+    " photos of a person), or import the person with smaller or fewer photos"
+)
 _ABOUT_SOME = frozenset({Code.PAYLOAD_TOO_LARGE, Code.PARAM_ERROR, Code.BAD_REQUEST, Code.BAD_FEATURE_ERROR})
 """The codes with which a chunk is refused whole, although most of its people may be fine."""
 
@@ -175,6 +179,12 @@ class BulkImport:
         except OSError as error:
             return Failure(item.where, item.identity_id, f"the photo cannot be read: {error.strerror or error}")
         looked_at = sum(not face.templates for face in person.faces)
+        if looked_at > MOST_LOOKED_AT:
+            message = (
+                f"{looked_at} photos without embeddings, and an import takes at most {MOST_LOOKED_AT} of a person:"
+                " enrol the person with `picturematch enrol`, which sends each photo by itself"
+            )
+            return Failure(item.where, item.identity_id, message)
         return _Ready(item.where, item.identity_id, body, len(person.faces), looked_at)
 
     async def _send(self, chunk: _Chunk) -> None:
@@ -200,7 +210,9 @@ class BulkImport:
             self._most = max(_LEAST_CHUNK, min(self._most, half))  # fewer people at once are in time
         about_some = answer.http_status != 200 and answer.code in _ABOUT_SOME
         if about_some and not half:
-            return Tally(failures=[people[0].failed(answer.message, answer.code)])
+            too_large = answer.code == Code.PAYLOAD_TOO_LARGE
+            message = f"{answer.message}{_TOO_LARGE}" if too_large else answer.message
+            return Tally(failures=[people[0].failed(message, answer.code)])
         if about_some or (answer.is_busy and half):
             tally = await self._sent_people(people[:half])
             tally.take(await self._sent_people(people[half:]))

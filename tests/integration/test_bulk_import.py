@@ -95,6 +95,25 @@ async def test_one_person_whom_the_server_refuses_costs_nobody_else(tmp_path: Pa
     assert (failed.where, failed.identity_id, failed.code) == ("p.jsonl line 14", "p13", 40071)
 
 
+async def test_a_person_who_is_too_large_for_one_call_is_an_error_that_says_what_to_do(tmp_path: Path) -> None:
+    people = People()
+    source(tmp_path, 2)
+    photos = [{"photo": "AA=="}] * 17
+    with (tmp_path / "p.jsonl").open("a") as file:
+        file.write(json.dumps({"identity_id": "many", "faces": photos}) + "\n")
+        file.write(json.dumps({"identity_id": "large", "faces": photos[:1]}) + "\n")
+
+    def small(body: Body) -> Answer:
+        ids = [person["identity_id"] for person in body["people"]]
+        return refusal(41300, "too large", "PAYLOAD_TOO_LARGE") if "large" in ids else people(body)
+
+    tally = await imported(tmp_path, small, 4)
+    assert tally.added == 2
+    told = {one.identity_id: one.message for one in tally.failures}
+    assert "picturematch enrol" in told["many"]
+    assert "ingest.max_body_bytes for all photos" in told["large"]
+
+
 @pytest.mark.parametrize("member", ["info", "anything", "faces"])
 async def test_json_that_is_nested_too_deeply_costs_nobody_else(tmp_path: Path, member: str) -> None:
     people, deep = People(), "[" * 500 + "]" * 500

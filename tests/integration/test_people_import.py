@@ -30,6 +30,7 @@ from tests.faults.test_serve import MATCH, USERS, Server, enrol_body, match_body
 from tests.integration.test_strangers import STRANGERS
 from tests.support.commands import Finished, finish, run, start
 from tests.support.faces import photo
+from tests.support.scripted_server import scripted_server
 from tests.support.waiting import until, until_asked
 
 OWN, OTHER = (stand_in_models(release).embedder_identity for release in (1, 2))
@@ -356,6 +357,45 @@ async def test_a_server_that_is_killed_loses_nobody_who_was_answered(tmp_path: P
         await process.wait()
     people = await fold(tmp_path / "log")
     assert len(people) == people.faces_count == 2000
+
+
+async def test_a_run_that_did_nothing_can_be_begun_anew_with_another_url(tmp_path: Path) -> None:
+    source = array_of(tmp_path, 3)
+    async with scripted_server(lambda _: (404, {})) as other:
+        done = await run("people", "import", source, *NAMED, "--url", other.url)
+        assert (done.status, done.err.count("\n")) == (2, 1), done
+    async with town(tmp_path / "log") as (server, _):
+        done = await imported(server, source, *NAMED)
+        assert (done.status, json.loads(done.out)["added"]) == (0, 3), done
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        ("--state", "faces.npy"),
+        ("--errors", "faces.npy"),
+        ("--errors", "faces.csv"),
+        ("--errors", "same", "--state", "same"),
+        ("--errors", "link"),
+    ],
+    ids=" ".join,
+)
+async def test_an_import_never_writes_over_its_source(tmp_path: Path, options: tuple[str, ...]) -> None:
+    source = array_of(tmp_path, 3)
+    (tmp_path / "link").symlink_to(source)
+    before = source.read_bytes(), (tmp_path / "faces.csv").read_bytes()
+    paths = [one if one.startswith("--") else tmp_path / one for one in options]
+    done = await run("people", "import", source, *paths, "--url", "http://127.0.0.1:9")
+    assert (done.status, "must be files of their own" in done.err) == (2, True), done
+    assert (source.read_bytes(), (tmp_path / "faces.csv").read_bytes()) == before
+
+
+async def test_an_export_into_a_folder_that_does_not_exist_says_so(tmp_path: Path) -> None:
+    done = await run("people", "export", tmp_path / "nowhere" / "p.jsonl", "--data-folder", tmp_path)
+    assert done.status == 2
+    assert done.err.strip().endswith(
+        f"{tmp_path}/nowhere is no folder: create it first, or name a file in another folder"
+    )
 
 
 async def test_a_source_that_has_changed_or_is_used_is_not_gone_on_with(tmp_path: Path) -> None:

@@ -219,6 +219,15 @@ def test_an_export_with_a_line_of_something_else_imports_nobody(tmp_path: Path, 
         Export(export_of(tmp_path, line))
 
 
+def test_an_export_with_a_longer_line_than_an_import_reads_is_not_called_damaged(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = export_of(tmp_path, b'{"person":{"identity_id":"%s"}}' % (b"x" * 1000))
+    monkeypatch.setattr("clients.bulk.lists.MAX_LINE_BYTES", 1000)
+    with pytest.raises(CannotRun, match="export the people without --photos"):
+        Export(path)
+
+
 def test_an_export_whose_first_line_is_nested_without_an_end_imports_nobody(tmp_path: Path) -> None:
     head = b'{"format":"picturematch people","x":%s}' % DEEP
     with pytest.raises(CannotRun, match="damaged"):
