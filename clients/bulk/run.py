@@ -23,10 +23,11 @@ from contract.calls.imports import Imported, checked_person
 from contract.calls.shared import Data
 from contract.errors import Code, Refused
 from contract.http import IMPORT_PATH
-from contract.imports import MOST_FACES, MOST_LOOKED_AT, MOST_PEOPLE
+from contract.imports import MOST_FACES, MOST_LOOKED_AT, MOST_PEOPLE, is_looked_at
 
 _MOST_LOOKED_AT = 8
-"""The photos of a chunk that the server must embed: an answer has a deadline, and a slow core takes 200 ms for each."""
+"""The photos of a chunk that the server decodes whole (contract.imports.is_looked_at): an answer has a deadline, and a
+slow core takes 200 ms for each."""
 _LEAST_CHUNK = 20
 """The people of a chunk while the server is too busy for more."""
 _MOST_BYTES = 12 * 1024 * 1024
@@ -56,7 +57,9 @@ class BulkOptions:
 
 @dataclass(frozen=True, slots=True)
 class _Ready:
-    """A person who is ready to be sent: where the source has the person, and the JSON. `looked_at`: photos to embed."""
+    """A person who is ready to be sent: where the source has the person, and the JSON. `looked_at`: the photos that the
+    server decodes whole.
+    """
 
     where: str
     identity_id: str
@@ -168,7 +171,7 @@ class BulkImport:
                 fields["faces"][place]["photo"] = pybase64.b64encode_as_string(read_picture(path))
             if self._options.group_name is not None and not fields.keys() & {"group_name", "group_ids"}:
                 fields["group_name"] = self._options.group_name
-            person = checked_person(fields, lambda text, _: text.encode(), restore=self._source.restore)
+            person = checked_person(fields, _beginning, restore=self._source.restore)
             body = orjson.dumps(fields)
         except Refused as refused:
             return Failure(item.where, item.identity_id, refused.message, int(refused.code))
@@ -178,11 +181,11 @@ class BulkImport:
             return Failure(item.where, item.identity_id, str(error))
         except OSError as error:
             return Failure(item.where, item.identity_id, f"the photo cannot be read: {error.strerror or error}")
-        looked_at = sum(not face.templates for face in person.faces)
+        looked_at = sum(map(is_looked_at, person.faces))
         if looked_at > MOST_LOOKED_AT:
             message = (
-                f"{looked_at} photos without embeddings, and an import takes at most {MOST_LOOKED_AT} of a person:"
-                " enrol the person with `picturematch enrol`, which sends each photo by itself"
+                f"{looked_at} photos of the person have no embedding or are no JPEG, and an import takes at most"
+                f" {MOST_LOOKED_AT}: use `picturematch enrol`, which sends photos one by one, or JPEGs with embeddings"
             )
             return Failure(item.where, item.identity_id, message)
         return _Ready(item.where, item.identity_id, body, len(person.faces), looked_at)
@@ -243,6 +246,14 @@ class BulkImport:
             return await ask_patiently(ask)
         except NoAnswer as error:
             raise CannotRun(f"{error}; run the same command again: it goes on where it stopped") from error
+
+
+def _beginning(photo: str, _: str) -> bytes:
+    """Return the first bytes of a photo in base64, which say whether it is a JPEG; empty: it is no base64."""
+    try:
+        return pybase64.b64decode(photo[photo.find(",", 0, 100) + 1 :][:4], validate=True)  # without data:image/jpeg,
+    except ValueError:
+        return b""
 
 
 def _imported(answer: ServerAnswer, client: Client) -> Imported:

@@ -19,7 +19,15 @@ from contract.calls.scopes import DESCRIPTION, GROUP_INFO, PERMISSION_INFO
 from contract.calls.shared import QUALITY_LEVEL, Data
 from contract.errors import Code
 from contract.http import GALLERY_VERSION_HEADER, IMPORT_PATH
-from contract.imports import MOST_FACES, MOST_LOOKED_AT, MOST_PEOPLE, ImportedFace, ImportedPerson, ImportedSite
+from contract.imports import (
+    MOST_FACES,
+    MOST_LOOKED_AT,
+    MOST_PEOPLE,
+    ImportedFace,
+    ImportedPerson,
+    ImportedSite,
+    is_looked_at,
+)
 from contract.people.records import WHOLE_FACE
 from contract.people.site import GroupRecord, PermissionRecord
 
@@ -148,7 +156,7 @@ IMPORT = Declaration(
         objects(
             "people",
             f"The people, at most {MOST_PEOPLE} with {MOST_FACES} faces, of which at most {MOST_LOOKED_AT} have a photo"
-            " and no templates.",
+            " that is no JPEG, or no templates.",
             PERSON_FIELDS,
         ),
         objects("groups", "Groups that are created before the people, at most 1000.", _GROUPS),
@@ -237,8 +245,10 @@ def require_few(people: tuple[ImportedPerson, ...]) -> None:
     faces = [face for person in people for face in person.faces]
     if len(faces) > MOST_FACES:
         raise param_error(f"people must have at most {MOST_FACES} faces together")
-    if sum(not face.templates for face in faces) > MOST_LOOKED_AT:
-        raise param_error(f"people must have at most {MOST_LOOKED_AT} photos without templates together")
+    if sum(map(is_looked_at, faces)) > MOST_LOOKED_AT:
+        raise param_error(
+            f"people must have at most {MOST_LOOKED_AT} photos together that have no templates or are no JPEG"
+        )
 
 
 def _face(values: Values, decode: Decode, field: str) -> ImportedFace:

@@ -114,6 +114,22 @@ async def test_a_person_who_is_too_large_for_one_call_is_an_error_that_says_what
     assert "ingest.max_body_bytes for all photos" in told["large"]
 
 
+@pytest.mark.parametrize(
+    ("photo", "sizes"),
+    [("/9j/AAAA", [20]), ("data:image/jpeg;base64,/9j/AAAA", [20]), ("iVBORw0K", [8, 8, 4]), ("!", [8, 8, 4])],
+    ids=["JPEG", "data URL", "PNG", "no base64"],
+)
+async def test_photos_that_the_server_must_decode_whole_are_few_in_a_chunk(
+    tmp_path: Path, photo: str, sizes: list[int]
+) -> None:
+    people = People()
+    face = {"embedder": "e-r1", "templates": {"whole": "AACAPwAAAAA="}, "photo": photo}
+    rows = [{"identity_id": f"p{n}", "faces": [face]} for n in range(20)]
+    (tmp_path / "p.jsonl").write_text("".join(f"{json.dumps(row)}\n" for row in rows))
+    assert (await imported(tmp_path, people, 20, at_once=1)).added == 20
+    assert people.sizes == sizes
+
+
 @pytest.mark.parametrize("member", ["info", "anything", "faces"])
 async def test_json_that_is_nested_too_deeply_costs_nobody_else(tmp_path: Path, member: str) -> None:
     people, deep = People(), "[" * 500 + "]" * 500
