@@ -17,15 +17,14 @@ from contract.people.exported import FORMAT, VERSION, ExportEnd, ExportHead
 Ids = Mapping[str, str]
 """The id of a group or permission in an export -> the id by which the server knows it."""
 
+_END = b'{"end":'
+"""What the last line begins with."""
+
 
 def is_export(path: Path) -> bool:
     """Return whether a file begins like an export."""
     with open_source(path) as file:
         return file.readline(4096).startswith(b'{"format":"%s"' % FORMAT.encode())
-
-
-_END = b'{"end":'
-"""What the last line begins with."""
 
 
 @dataclass(frozen=True, slots=True)

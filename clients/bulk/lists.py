@@ -143,10 +143,10 @@ class JsonLines:
         fields: dict[str, Any] = {"identity_id": identity_id, "info": info_of(identity_id, {**given, **others})}
         if row.get("group_name") is not None:
             fields["group_name"] = row["group_name"]
-        given_faces = row.get("faces", [])
-        if not isinstance(given_faces, list):
+        given_faces = row.get("faces")
+        if not isinstance(given_faces, list | None):
             raise ValueError("faces must be a list of objects")
-        faces: list[Any] = list(given_faces)
+        faces: list[Any] = list(given_faces or ())
         photos: dict[int, Path] = {}
         embedder = row.get("embedder") or row.get("feature_model") or self._embedder
         if row.get("feature") is not None:

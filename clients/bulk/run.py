@@ -57,8 +57,9 @@ class BulkOptions:
 
 @dataclass(frozen=True, slots=True)
 class _Ready:
-    """A person who is ready to be sent: where the source has the person, and the JSON. `looked_at`: the photos that the
-    server decodes whole.
+    """A person who is ready to be sent: where the source has the person, and the JSON.
+
+    `looked_at`: the number of photos that the server decodes whole.
     """
 
     where: str

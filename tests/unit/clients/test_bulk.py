@@ -76,7 +76,8 @@ def test_lines_of_one_person_that_follow_each_other_are_one_person(tmp_path: Pat
         {"identity_id": "a", "feature": [1, 0.5], "feature_model": "m-r1", "info": {"name": "Ada"}, "age": 3},
         {"identity_id": "a", "feature": whole, "embedder": "n-r1"},
         {"identity_id": "a", "path": "a.jpg"},
-        {"identity_id": "b", "faces": [{"photo": "AAAA"}]},
+        {"identity_id": "b", "faces": [{"photo": "AAAA"}], "feature": None, "path": None},
+        {"identity_id": "b", "faces": None},
     )
     found = people(source)
     assert [face.get("embedder") for face in found["a"].fields["faces"]] == ["m-r1", "n-r1", None]
