@@ -28,6 +28,8 @@ from contract.imports import MOST_FACES, MOST_LOOKED_AT, MOST_PEOPLE, is_looked_
 _MOST_LOOKED_AT = 8
 """The photos of a chunk that the server decodes whole (contract.imports.is_looked_at): an answer has a deadline, and a
 slow core takes 200 ms for each."""
+_SCOPES = 200
+"""The groups, and the permissions, of one call; a record has 16 KiB at most."""
 _LEAST_CHUNK = 20
 """The people of a chunk while the server is too busy for more."""
 _MOST_BYTES = 12 * 1024 * 1024
@@ -136,11 +138,16 @@ class BulkImport:
 
     async def _send_site(self) -> None:
         """Create the groups and permissions of an export, and learn by which ids the server knows them."""
-        if not isinstance(self._source, Export) or not any(self._source.site.values()):
+        if not isinstance(self._source, Export):
             return
-        answer = await self._ask(orjson.dumps({**self._source.site, "restore": True}))
-        done = _imported(answer, self._client)
-        self._source.known_as(done.groups, done.permissions)
+        site = self._source.site
+        groups, permissions = dict[str, str](), dict[str, str]()
+        for begin in range(0, max(map(len, site.values())), _SCOPES):
+            part = {kind: records[begin : begin + _SCOPES] for kind, records in site.items()}
+            done = _imported(await self._ask(orjson.dumps({**part, "restore": True})), self._client)
+            groups |= done.groups
+            permissions |= done.permissions
+        self._source.known_as(groups, permissions)
 
     def _chunks(self) -> Iterator[_Chunk]:
         chunk = _Chunk()

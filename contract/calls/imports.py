@@ -33,8 +33,8 @@ from contract.people.site import GroupRecord, PermissionRecord
 
 MOST_SCOPES = 1000
 """The most groups, and the most permissions, of one call."""
-MOST_GROUPS = 100
-"""The most groups of one person."""
+MOST_GROUPS = 10_000
+"""The most groups of one person: as many as a site may have (`matching.max_groups`)."""
 
 Decode = Callable[[str, str], bytes]
 """A function of a picture in base64 and the name of its field that returns the picture's bytes, or raises Refused."""

@@ -226,6 +226,24 @@ async def test_groups_of_another_site_keep_their_names(tmp_path: Path) -> None:
     assert [group.description for group in people.site.groups.values() if group.name == "staff"] == ["here"]
 
 
+async def test_more_groups_than_one_call_takes_come_in_and_somebody_in_all_of_them(tmp_path: Path) -> None:
+    first, second, many = tmp_path / "first", tmp_path / "second", {"PICTUREMATCH_MATCHING__MAX_GROUPS": "2000"}
+    names = [f"g{number}" for number in range(1100)]
+    async with town(first, **many) as (server, session):
+        for begin in (0, 550):
+            groups = [{"group_id": name, "name": name} for name in names[begin : begin + 550]]
+            status, _, _ = await post(session, server.url + IMPORT_PATH, {"groups": groups})
+            assert status == 200
+        status, _, _ = await post(session, server.url + USERS, enrol_body("p", 1) | {"group_name": ",".join(names)})
+        assert status == 200
+        await run("people", "export", tmp_path / "a.jsonl", "--data-folder", first)
+    async with town(second, **many) as (server, _):
+        done = await imported(server, tmp_path / "a.jsonl")
+        assert (done.status, json.loads(done.out)["added"]) == (0, 1), done
+        await run("people", "export", tmp_path / "b.jsonl", "--data-folder", second)
+    assert (tmp_path / "a.jsonl").read_bytes() == (tmp_path / "b.jsonl").read_bytes()
+
+
 async def test_features_of_another_embedder_are_kept_counted_and_not_searched(tmp_path: Path) -> None:
     source = array_of(tmp_path, 20)
     async with town(tmp_path / "log") as (server, session):
