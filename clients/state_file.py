@@ -74,7 +74,8 @@ class StateFile(ABC):
         written = self._file.read()
         whole = written[: written.rfind(b"\n") + 1]
         lines = whole.splitlines()
-        if written and (not lines or not self._is_about(lines[0])):
+        begun = orjson.dumps(self._about).startswith(written)  # a crash cut off the first line
+        if not begun and (not lines or not self._is_about(lines[0])):
             raise CannotRun(self._belongs_elsewhere())
         for line in lines[1:]:
             try:

@@ -16,8 +16,11 @@ MOST_PEOPLE = 1000
 MOST_FACES = 4000
 """The most faces of one call, counted for each embedder."""
 MOST_LOOKED_AT = 16
-"""The most photos of one call from which an embedding is computed, some 100 ms of a core each: the call has a
-deadline."""
+"""The most photos of one call that take some 100 ms of a core each (`is_looked_at`): the call has a deadline, and other
+administration waits for it."""
+
+_JPEG = b"\xff\xd8\xff"
+"""The first bytes of every JPEG."""
 
 
 class ImportedFace(Message, frozen=True, kw_only=True):
@@ -37,11 +40,17 @@ class ImportedFace(Message, frozen=True, kw_only=True):
     sent_sha256: bytes | None = None
 
 
+def is_looked_at(face: ImportedFace) -> bool:
+    """Return whether the photo of a face is decoded whole: to be embedded, or to be made a JPEG."""
+    return not face.templates or (face.photo is not None and not face.photo.startswith(_JPEG))
+
+
 class ImportedPerson(Message, frozen=True, kw_only=True):
     """One person of an import.
 
     `group_names`: the groups by name; None: `group_ids` are given, or else the person joins the default group.
     `next_face`: the number of the next face that the person will get; None: the one behind the highest.
+    `enrolled_time`: when the match arrived that enrolled the person (contract.people.records.PersonRecord).
     """
 
     identity_id: str
@@ -50,6 +59,7 @@ class ImportedPerson(Message, frozen=True, kw_only=True):
     info: dict[str, Any] = msgspec.field(default_factory=dict)
     faces: tuple[ImportedFace, ...] = ()
     next_face: int | None = None
+    enrolled_time: float | None = None
 
 
 class ImportFailure(Message, frozen=True, kw_only=True):

@@ -9,13 +9,16 @@ from typing import Any
 import msgspec
 import orjson
 
-from clients.bulk.items import MAX_LINE_BYTES, Item, Person, Unusable
+from clients.bulk.items import MAX_LINE_BYTES, Person, readable
 from clients.bulk.lists import lines_of, open_source
 from clients.errors import CannotRun
 from contract.people.exported import FORMAT, VERSION, ExportEnd, ExportHead
 
 Ids = Mapping[str, str]
 """The id of a group or permission in an export -> the id by which the server knows it."""
+
+_END = b'{"end":'
+"""What the last line begins with."""
 
 
 def is_export(path: Path) -> bool:
@@ -26,8 +29,11 @@ def is_export(path: Path) -> bool:
 
 @dataclass(frozen=True, slots=True)
 class _Checked:
+    """What the file contained when it was checked. `sha256`: of all lines but the last."""
+
     head: ExportHead
     site: Mapping[str, Sequence[Mapping[str, Any]]]
+    sha256: str
 
 
 class Export:
@@ -39,7 +45,8 @@ class Export:
         """Read the file to its end and check it; `step` is called for each line.
 
         Raises:
-            CannotRun: the file is no export of a version that is known here, is cut off, or was changed.
+            CannotRun: the file is no export of a version that is known here, is cut off, was changed, or has a line of
+                more than MAX_LINE_BYTES.
         """
         self.files: Sequence[Path] = (path,)
         self._path = path
@@ -58,16 +65,28 @@ class Export:
         """Return the number of people."""
         return self.head.people
 
-    def items(self) -> Iterator[Item]:
-        """Yield the people in the order of their ids."""
+    def items(self) -> Iterator[Person]:
+        """Yield the people in the order of their ids.
+
+        Raises:
+            CannotRun: the file cannot be read, or is not what it was when it was checked.
+        """
+        digest = sha256()
         with open_source(self._path) as file:
             for number, line in enumerate(lines_of(file), start=1):
-                if line is not None and line.startswith(b'{"person":'):
-                    yield self._person(f"{self._path.name} line {number}", orjson.loads(line)["person"])
+                if line is None or line.startswith(_END):
+                    break
+                digest.update(line)
+                try:
+                    kind, fields = _content(line) if number > 1 else ("", {})
+                except ValueError:
+                    break
+                if kind == "person":
+                    yield self._person(f"{readable(self._path.name)} line {number}", fields)
+        if digest.hexdigest() != self._checked.sha256:
+            raise CannotRun(f"{self._path} was changed while it was imported: export the people once more")
 
-    def _person(self, where: str, fields: Any) -> Item:
-        if not isinstance(fields, dict):
-            return Unusable(where, "not a person")
+    def _person(self, where: str, fields: dict[str, Any]) -> Person:
         if self._groups and isinstance(fields.get("group_ids"), list):
             fields["group_ids"] = [self._groups.get(one, one) for one in fields["group_ids"]]
         info = fields.get("info")
@@ -82,19 +101,26 @@ def _checked(path: Path, step: Callable[[], None]) -> _Checked:
     people = 0
     with open_source(path) as file:
         for line in lines_of(file):
-            if line is None or end is not None or not line.endswith(b"\n"):
-                raise _damaged(path, f"a line is longer than {MAX_LINE_BYTES} bytes, or has no end, or follows the end")
+            if line is None:
+                raise CannotRun(
+                    f"{path} has a line of more than {MAX_LINE_BYTES} bytes; nothing was imported: where a person has"
+                    " so many photos, export the people without --photos"
+                )
+            if end is not None or not line.endswith(b"\n"):
+                raise _damaged(path, "a line has no end, or follows the end")
             try:
                 if head is None:
                     head = _head(path, line)
-                elif line.startswith(b'{"person":'):
-                    people += 1
-                elif line.startswith(b'{"end":'):
+                elif line.startswith(_END):
                     end = msgspec.json.decode(line, type=ExportEnd)
                     continue
                 else:
-                    _take(site, orjson.loads(line))
-            except (msgspec.DecodeError, orjson.JSONDecodeError, TypeError, ValueError):
+                    kind, fields = _content(line)
+                    if kind == "person":
+                        people += 1
+                    else:
+                        site[f"{kind}s"].append(fields)
+            except (msgspec.DecodeError, RecursionError, ValueError):
                 raise _damaged(path, "a line cannot be read") from None
             digest.update(line)
             step()
@@ -103,7 +129,7 @@ def _checked(path: Path, step: Callable[[], None]) -> _Checked:
     counts = (people, len(site["groups"]), len(site["permissions"]))
     if end.sha256 != digest.hexdigest() or counts != (head.people, head.groups, head.permissions):
         raise _damaged(path, "its checksum or its counts are others than those of its contents")
-    return _Checked(head, site)
+    return _Checked(head, site, end.sha256)
 
 
 def _head(path: Path, line: bytes) -> ExportHead:
@@ -113,11 +139,19 @@ def _head(path: Path, line: bytes) -> ExportHead:
     return head
 
 
-def _take(site: Mapping[str, list[Mapping[str, Any]]], line: dict[str, Any]) -> None:
-    ((kind, fields),) = line.items()
-    if kind not in ("group", "permission") or not isinstance(fields, dict):
+def _content(line: bytes) -> tuple[str, dict[str, Any]]:
+    """Return what a line between the first and the last is (person, group or permission), and its fields.
+
+    Raises:
+        ValueError: it is none of these.
+    """
+    content = orjson.loads(line)
+    if not isinstance(content, dict) or len(content) != 1:
         raise ValueError
-    site[f"{kind}s"].append(fields)
+    ((kind, fields),) = content.items()
+    if kind not in ("person", "group", "permission") or not isinstance(fields, dict):
+        raise ValueError
+    return kind, fields
 
 
 def _damaged(path: Path, why: str) -> CannotRun:

@@ -5,7 +5,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from clients.bulk.items import Item, Person, Unusable
+from clients.bulk.items import Item, Person, Unusable, readable
 from clients.enrol_list import PHOTO_SUFFIXES
 
 
@@ -29,35 +29,40 @@ class PhotoFolder:
 
     def items(self) -> Iterator[Item]:
         """Yield the people in the order of the names."""
-        for path in sorted(self._folder.iterdir()):
-            if path.name.startswith("."):
-                continue
-            if path.is_symlink():
-                yield Unusable(path.name, "a link is not followed")
-            elif path.is_dir():
+        for path in visible(self._folder):
+            if is_folder(path):
                 yield from self._person_folder(path)
             elif (reason := _unusable(path)) is not None:
-                yield Unusable(path.name, reason)
+                yield Unusable(readable(path.name), reason)
             else:
                 yield _person(path.name, path.stem, [path])
 
     def _person_folder(self, folder: Path) -> Iterator[Item]:
         photos: list[Path] = []
-        for path in sorted(folder.iterdir()):
-            if path.name.startswith("."):
-                continue
-            reason = "a link is not followed" if path.is_symlink() else _unusable(path)
-            if reason is None:
+        for path in visible(folder):
+            if (reason := _unusable(path)) is None:
                 photos.append(path)
             else:
-                yield Unusable(f"{folder.name}/{path.name}", reason)
+                yield Unusable(readable(f"{folder.name}/{path.name}"), reason)
         if photos:
             yield _person(folder.name, folder.name, photos)
         else:
-            yield Unusable(folder.name, "the folder contains no photo")
+            yield Unusable(readable(folder.name), "the folder contains no photo")
+
+
+def visible(folder: Path) -> Sequence[Path]:
+    """Return the entries of a folder, hidden ones left out, in the order of their names."""
+    return sorted(path for path in folder.iterdir() if not path.name.startswith("."))
+
+
+def is_folder(path: Path) -> bool:
+    """Return whether a path is a folder, and not a link to one."""
+    return path.is_dir() and not path.is_symlink()
 
 
 def _unusable(path: Path) -> str | None:
+    if path.is_symlink():
+        return "a link is not followed"
     if path.is_dir():
         return "folders inside a person's folder are not read"
     if path.suffix.lower() not in PHOTO_SUFFIXES:
@@ -69,7 +74,7 @@ def _person(where: str, name: str, photos: Sequence[Path]) -> Item:
     try:
         name.encode()
     except UnicodeEncodeError:
-        return Unusable(where, "the name is not UTF-8")
+        return Unusable(readable(where), "the name is not UTF-8")
     # Some file systems store names decomposed; with another normal form the same person would have another id.
     identity_id = unicodedata.normalize("NFC", name)
     fields = {"identity_id": identity_id, "info": {"name": identity_id}, "faces": [{} for _ in photos]}

@@ -1,7 +1,9 @@
 """What a source of people consists of: people as the call takes them, and entries that cannot be used."""
 
-from collections.abc import Iterator, Mapping, Sequence
+import os
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import groupby
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -88,22 +90,42 @@ def face_of(vector: Sequence[float] | NDArray[Any], embedder: str | None) -> dic
 
 
 def merged(items: Iterator[Item]) -> Iterator[Item]:
-    """Yield the items; consecutive people with the same id are one person, with the faces of all."""
-    held: Person | None = None
+    """Yield the items; consecutive people with the same id are one person, with the faces of all.
+
+    Where one of them cannot be used, the person cannot: a person is imported whole or not at all.
+    """
+    for identity_id, alike in groupby(items, key=lambda item: item.identity_id):
+        if identity_id:
+            yield _joined(alike)
+        else:
+            yield from alike
+
+
+def _joined(items: Iterator[Item]) -> Item:
+    people, unusable = list[Person](), None
     for item in items:
-        if isinstance(item, Person) and held is not None and item.identity_id == held.identity_id != "":
-            before = held.fields.get("faces") or []
-            photos = {len(before) + place: path for place, path in item.photos.items()}
-            fields = {**held.fields, "faces": [*before, *(item.fields.get("faces") or [])]}
-            held = Person(held.where, fields, {**held.photos, **photos})
-            continue
-        if held is not None:
-            yield held
-        held = item if isinstance(item, Person) else None
-        if isinstance(item, Unusable):
-            yield item
-    if held is not None:
-        yield held
+        if isinstance(item, Person):
+            people.append(item)
+        else:
+            unusable = unusable or item
+    if unusable is not None:
+        return unusable
+    faces: list[Any] = []
+    photos: dict[int, Path] = {}
+    for person in people:
+        photos |= {len(faces) + place: path for place, path in person.photos.items()}
+        faces += person.fields.get("faces") or ()
+    return Person(people[0].where, {**people[0].fields, "faces": faces}, photos)
+
+
+def merged_count(ids: Iterable[str]) -> int:
+    """Return how many items `merged` yields. `ids`: the identity_id of each item; empty where it has none."""
+    return sum(1 if identity_id else len(list(alike)) for identity_id, alike in groupby(ids))
+
+
+def readable(name: str) -> str:
+    """Return the name of a file as a text that JSON can contain; bytes that are not UTF-8 become \\xNN."""
+    return os.fsencode(name).decode("utf-8", "backslashreplace")
 
 
 def info_of(identity_id: str, cells: Mapping[str, Any]) -> dict[str, Any]:

@@ -4,11 +4,16 @@ A line of the journal is a chunk that the server has answered. A chunk whose lin
 server answers that its people are there.
 """
 
+import os
+import stat
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
+from clients.bulk.folder import is_folder, visible
+from clients.bulk.items import readable
 from clients.state_file import StateFile
 
 _FORMAT = 1
@@ -82,10 +87,26 @@ class Journal(StateFile):
 
 
 def _described(path: Path) -> Mapping[str, Any]:
-    """Return by what a change of a file is noticed; of a folder, whose times do not show it, only the path."""
+    """Return by what a change of a file or folder is noticed."""
     path = path.resolve()
+    named = {"path": readable(str(path))}
+    if path.is_dir():
+        return named | {"contents": _digest(path)}
     facts = path.stat()
-    return {"path": str(path)} | ({} if path.is_dir() else {"bytes": facts.st_size, "time_ns": facts.st_mtime_ns})
+    return named | {"bytes": facts.st_size, "time_ns": facts.st_mtime_ns}
+
+
+def _digest(folder: Path) -> str:
+    """Return a hash of the names, sizes and times of what is in a folder and its sub-folders and is not hidden.
+
+    An item is known by its place in the source, so an entry that comes or goes gives others another place.
+    """
+    digest = sha256()
+    for path in (*visible(folder), *(inner for one in visible(folder) if is_folder(one) for inner in visible(one))):
+        facts = path.lstat()
+        size_and_time = "" if stat.S_ISDIR(facts.st_mode) else f"{facts.st_size} {facts.st_mtime_ns}"
+        digest.update(b"%s\0%s\0" % (os.fsencode(path.relative_to(folder)), size_and_time.encode()))
+    return digest.hexdigest()
 
 
 def _ranges(items: Sequence[int]) -> Iterator[tuple[int, int]]:

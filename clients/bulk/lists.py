@@ -5,16 +5,29 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, BinaryIO
 
+import msgspec
 import numpy as np
 import orjson
 from numpy.typing import NDArray
 
-from clients.bulk.items import MAX_LINE_BYTES, Item, Person, Unusable, face_of, info_of, merged
+from clients.bulk.items import (
+    MAX_LINE_BYTES,
+    Item,
+    Person,
+    Unusable,
+    face_of,
+    info_of,
+    merged,
+    merged_count,
+    readable,
+)
 from clients.csv_rows import CsvRow, csv_rows
 from clients.errors import CannotRun
 
 _NO_SITE: Mapping[str, Any] = {}
 _OWN = frozenset({"identity_id", "group_name", "embedder", "feature_model", "feature", "path", "info", "faces"})
+
+_TOO_LONG = "the line has more cells than the first line has columns: a cell with a comma needs quotation marks"
 
 
 class ArrayList:
@@ -37,7 +50,7 @@ class ArrayList:
         self._embedder = embedder
         try:
             self._vectors: NDArray[Any] = np.lib.format.open_memmap(array, mode="r")
-        except (OSError, ValueError) as error:
+        except (OSError, OverflowError, ValueError) as error:
             raise CannotRun(f"{array} is no array of numbers in NumPy's format: {error}") from error
         if self._vectors.ndim != 2 or self._vectors.dtype.kind != "f":
             raise CannotRun(f"{array} must contain one row of floating-point numbers for each line of {listed}")
@@ -58,7 +71,10 @@ class ArrayList:
         """Yield the people in the order of their first lines."""
         for identity_id, rows in self._rows.items():
             row = self._lines[rows[0]]
-            where = f"{self.files[1].name} line {row.line}"
+            where = _line(self.files[1], row.line)
+            if any(self._lines[number].too_long for number in rows):
+                yield Unusable(where, _TOO_LONG, identity_id)
+                continue
             own = {name: cell for name, cell in row.cells.items() if name not in _OWN}
             try:
                 fields: dict[str, Any] = {"identity_id": identity_id, "info": info_of(identity_id, own)}
@@ -87,9 +103,9 @@ class JsonLines:
         self._path, self._embedder = path, embedder
 
     def count(self) -> int:
-        """Return the number of lines that are not empty."""
+        """Return the number of people and of lines that cannot be used; features are long, and are not parsed."""
         with open_source(self._path) as file:
-            return sum(1 for line in lines_of(file) if line is None or line.strip())
+            return merged_count(_id_of(line) for line in lines_of(file) if line is None or line.strip())
 
     def items(self) -> Iterator[Item]:
         """Yield the people in the order of the lines."""
@@ -98,7 +114,7 @@ class JsonLines:
     def _each(self) -> Iterator[Item]:
         with open_source(self._path) as file:
             for number, line in enumerate(lines_of(file), start=1):
-                where = f"{self._path.name} line {number}"
+                where = _line(self._path, number)
                 if line is None:
                     yield Unusable(where, f"the line has more than {MAX_LINE_BYTES} bytes")
                 elif line.strip():
@@ -127,7 +143,10 @@ class JsonLines:
         fields: dict[str, Any] = {"identity_id": identity_id, "info": info_of(identity_id, {**given, **others})}
         if row.get("group_name") is not None:
             fields["group_name"] = row["group_name"]
-        faces: list[Any] = list(row["faces"]) if isinstance(row.get("faces"), list) else []
+        given_faces = row.get("faces")
+        if not isinstance(given_faces, list | None):
+            raise ValueError("faces must be a list of objects")
+        faces: list[Any] = list(given_faces or ())
         photos: dict[int, Path] = {}
         embedder = row.get("embedder") or row.get("feature_model") or self._embedder
         if row.get("feature") is not None:
@@ -137,6 +156,18 @@ class JsonLines:
                 faces.append({})
             photos[len(faces) - 1] = beside(self._path, row["path"])
         return Person(where, {**fields, "faces": faces}, photos)
+
+
+class _Identified(msgspec.Struct):
+    identity_id: str
+
+
+def _id_of(line: bytes | None) -> str:
+    """Return the identity_id of a line; empty where it has none that is a text."""
+    try:
+        return msgspec.json.decode(line or b"", type=_Identified).identity_id
+    except (msgspec.DecodeError, RecursionError, UnicodeDecodeError):
+        return ""
 
 
 def _feature(feature: Any, embedder: Any) -> dict[str, Any]:
@@ -166,8 +197,8 @@ class CompreFaceTable:
         self._path, self._embedder = path, embedder
 
     def count(self) -> int:
-        """Return the number of lines below the first."""
-        return sum(1 for _ in self._rows())
+        """Return the number of people and of lines that cannot be used."""
+        return merged_count(_subject(row) for row in self._rows())
 
     def items(self) -> Iterator[Item]:
         """Yield the people; lines of one subject must follow each other, as ORDER BY makes them."""
@@ -179,8 +210,10 @@ class CompreFaceTable:
 
     def _each(self) -> Iterator[Item]:
         for row in self._rows():
-            where = f"{self._path.name} line {row.line}"
-            subject = row.cells.get("subject") or row.cells.get("subject_name") or ""
+            where, subject = _line(self._path, row.line), _subject(row)
+            if row.too_long:
+                yield Unusable(where, _TOO_LONG, subject)
+                continue
             calculator = row.cells.get("calculator", "").replace("/", "-") or None
             try:
                 numbers = [float(text) for text in row.cells["embedding"].strip("{}[]").split(",")]
@@ -191,23 +224,42 @@ class CompreFaceTable:
             yield Person(where, {"identity_id": subject, "info": {"name": subject}, "faces": [face]})
 
 
+def _subject(row: CsvRow) -> str:
+    return row.cells.get("subject") or row.cells.get("subject_name") or ""
+
+
+def _line(path: Path, number: int) -> str:
+    return f"{readable(path.name)} line {number}"
+
+
 def header_of(path: Path) -> Sequence[str]:
-    """Return the names in the first line of a CSV list; empty where it has none."""
+    """Return the names in the first line of a CSV list; empty where it has none.
+
+    Raises:
+        CannotRun: the file cannot be read, or is not a CSV file.
+    """
     with open_source(path) as file:
         line = file.readline(MAX_LINE_BYTES).decode("utf-8-sig", "replace")
-    return next(csv.reader([line]), [])
+    try:
+        return next(csv.reader([line]), [])
+    except csv.Error as error:
+        raise CannotRun(f"{path} is not a CSV file in UTF-8: {error}") from error
 
 
 def beside(listed: Path, named: Any) -> Path:
     """Return the path of a photo that a list names, below the folder of the list.
 
     Raises:
-        ValueError: the path is no text, or leads out of the folder, by itself or by a link.
+        ValueError: the path is no text, has links that lead to each other, or leads out of the folder, by itself or by
+            a link.
     """
     if not isinstance(named, str) or "\0" in named:
         raise ValueError("path must be a text")
     folder = listed.parent.resolve()
-    path = (folder / named).resolve()
+    try:
+        path = (folder / named).resolve()
+    except RuntimeError:
+        raise ValueError("path has links that lead to each other") from None
     if not path.is_relative_to(folder):
         raise ValueError("path leads out of the folder of the list")
     return path

@@ -23,15 +23,22 @@ from contract.calls.imports import Imported, checked_person
 from contract.calls.shared import Data
 from contract.errors import Code, Refused
 from contract.http import IMPORT_PATH
-from contract.imports import MOST_FACES, MOST_PEOPLE
+from contract.imports import MOST_FACES, MOST_LOOKED_AT, MOST_PEOPLE, is_looked_at
 
 _MOST_LOOKED_AT = 8
-"""The photos of a chunk that the server must embed: an answer has a deadline, and a slow core takes 200 ms for each."""
+"""The photos of a chunk that the server decodes whole (contract.imports.is_looked_at): an answer has a deadline, and a
+slow core takes 200 ms for each."""
+_SCOPES = 200
+"""The groups, and the permissions, of one call; a record has 16 KiB at most."""
 _LEAST_CHUNK = 20
 """The people of a chunk while the server is too busy for more."""
 _MOST_BYTES = 12 * 1024 * 1024
 """Of the body of a chunk; a single person may have more."""
 
+_TOO_LARGE = (
+    "; a person is sent whole: raise the server's limits (pictures.max_bytes for a photo, ingest.max_body_bytes for all"
+    " photos of a person), or import the person with smaller or fewer photos"
+)
 _ABOUT_SOME = frozenset({Code.PAYLOAD_TOO_LARGE, Code.PARAM_ERROR, Code.BAD_REQUEST, Code.BAD_FEATURE_ERROR})
 """The codes with which a chunk is refused whole, although most of its people may be fine."""
 
@@ -52,7 +59,10 @@ class BulkOptions:
 
 @dataclass(frozen=True, slots=True)
 class _Ready:
-    """A person who is ready to be sent: where the source has the person, and the JSON. `looked_at`: photos to embed."""
+    """A person who is ready to be sent: where the source has the person, and the JSON.
+
+    `looked_at`: the number of photos that the server decodes whole.
+    """
 
     where: str
     identity_id: str
@@ -128,11 +138,16 @@ class BulkImport:
 
     async def _send_site(self) -> None:
         """Create the groups and permissions of an export, and learn by which ids the server knows them."""
-        if not isinstance(self._source, Export) or not any(self._source.site.values()):
+        if not isinstance(self._source, Export):
             return
-        answer = await self._ask(orjson.dumps({**self._source.site, "restore": True}))
-        done = _imported(answer, self._client)
-        self._source.known_as(done.groups, done.permissions)
+        site = self._source.site
+        groups, permissions = dict[str, str](), dict[str, str]()
+        for begin in range(0, max(map(len, site.values())), _SCOPES):
+            part = {kind: records[begin : begin + _SCOPES] for kind, records in site.items()}
+            done = _imported(await self._ask(orjson.dumps({**part, "restore": True})), self._client)
+            groups |= done.groups
+            permissions |= done.permissions
+        self._source.known_as(groups, permissions)
 
     def _chunks(self) -> Iterator[_Chunk]:
         chunk = _Chunk()
@@ -164,15 +179,23 @@ class BulkImport:
                 fields["faces"][place]["photo"] = pybase64.b64encode_as_string(read_picture(path))
             if self._options.group_name is not None and not fields.keys() & {"group_name", "group_ids"}:
                 fields["group_name"] = self._options.group_name
+            person = checked_person(fields, _beginning, restore=self._source.restore)
             body = orjson.dumps(fields)
-            person = checked_person(fields, lambda text, _: text.encode(), restore=self._source.restore)
         except Refused as refused:
             return Failure(item.where, item.identity_id, refused.message, int(refused.code))
+        except orjson.JSONEncodeError:  # in a member that the call does not have; the others are checked
+            return Failure(item.where, item.identity_id, "a member is nested too deeply")
         except UnusablePicture as error:
             return Failure(item.where, item.identity_id, str(error))
         except OSError as error:
             return Failure(item.where, item.identity_id, f"the photo cannot be read: {error.strerror or error}")
-        looked_at = sum(not face.templates for face in person.faces)
+        looked_at = sum(map(is_looked_at, person.faces))
+        if looked_at > MOST_LOOKED_AT:
+            message = (
+                f"{looked_at} photos of the person have no embedding or are no JPEG, and an import takes at most"
+                f" {MOST_LOOKED_AT}: use `picturematch enrol`, which sends photos one by one, or JPEGs with embeddings"
+            )
+            return Failure(item.where, item.identity_id, message)
         return _Ready(item.where, item.identity_id, body, len(person.faces), looked_at)
 
     async def _send(self, chunk: _Chunk) -> None:
@@ -198,7 +221,9 @@ class BulkImport:
             self._most = max(_LEAST_CHUNK, min(self._most, half))  # fewer people at once are in time
         about_some = answer.http_status != 200 and answer.code in _ABOUT_SOME
         if about_some and not half:
-            return Tally(failures=[people[0].failed(answer.message, answer.code)])
+            too_large = answer.code == Code.PAYLOAD_TOO_LARGE
+            message = f"{answer.message}{_TOO_LARGE}" if too_large else answer.message
+            return Tally(failures=[people[0].failed(message, answer.code)])
         if about_some or (answer.is_busy and half):
             tally = await self._sent_people(people[:half])
             tally.take(await self._sent_people(people[half:]))
@@ -229,6 +254,14 @@ class BulkImport:
             return await ask_patiently(ask)
         except NoAnswer as error:
             raise CannotRun(f"{error}; run the same command again: it goes on where it stopped") from error
+
+
+def _beginning(photo: str, _: str) -> bytes:
+    """Return the first bytes of a photo in base64, which say whether it is a JPEG; empty: it is no base64."""
+    try:
+        return pybase64.b64decode(photo[photo.find(",", 0, 100) + 1 :][:4], validate=True)  # without data:image/jpeg,
+    except ValueError:
+        return b""
 
 
 def _imported(answer: ServerAnswer, client: Client) -> Imported:

@@ -14,19 +14,27 @@ from contract.calls.dialects import ErrorDetail
 from contract.calls.names import ENROLLED_ID, GROUP_NAMES, IDENTITY_ID, MAX_SCOPE_NAME_CHARS, SCOPE_NAME
 from contract.calls.people import INFO_RULE
 from contract.calls.reembed import EMBEDDER, MAX_NUMBER, SHA256, TEMPLATES
-from contract.calls.rules import PICTURE, Rule, line, param_error, whole
+from contract.calls.rules import PICTURE, Rule, line, param_error, seconds, whole
 from contract.calls.scopes import DESCRIPTION, GROUP_INFO, PERMISSION_INFO
 from contract.calls.shared import QUALITY_LEVEL, Data
 from contract.errors import Code
 from contract.http import GALLERY_VERSION_HEADER, IMPORT_PATH
-from contract.imports import MOST_FACES, MOST_LOOKED_AT, MOST_PEOPLE, ImportedFace, ImportedPerson, ImportedSite
+from contract.imports import (
+    MOST_FACES,
+    MOST_LOOKED_AT,
+    MOST_PEOPLE,
+    ImportedFace,
+    ImportedPerson,
+    ImportedSite,
+    is_looked_at,
+)
 from contract.people.records import WHOLE_FACE
 from contract.people.site import GroupRecord, PermissionRecord
 
 MOST_SCOPES = 1000
 """The most groups, and the most permissions, of one call."""
-MOST_GROUPS = 100
-"""The most groups of one person."""
+MOST_GROUPS = 10_000
+"""The most groups of one person: as many as a site may have (`matching.max_groups`)."""
 
 Decode = Callable[[str, str], bytes]
 """A function of a picture in base64 and the name of its field that returns the picture's bytes, or raises Refused."""
@@ -116,6 +124,11 @@ PERSON_FIELDS = (
         example={"name": "Ada", "type": 1},
     ),
     Field("next_face", whole(0, MAX_NUMBER + 1), "The number of the next face that the person gets. To restore."),
+    Field(
+        "enrolled_time",
+        replace(seconds(), empty_is_absent=False),
+        "When the match arrived that enrolled the person as a stranger, in epoch seconds. To restore.",
+    ),
     objects("faces", "The faces of the person; a face that several embedders embedded is named once for each.", _FACES),
 )
 """The fields of one person."""
@@ -143,7 +156,7 @@ IMPORT = Declaration(
         objects(
             "people",
             f"The people, at most {MOST_PEOPLE} with {MOST_FACES} faces, of which at most {MOST_LOOKED_AT} have a photo"
-            " and no templates.",
+            " that is no JPEG, or no templates.",
             PERSON_FIELDS,
         ),
         objects("groups", "Groups that are created before the people, at most 1000.", _GROUPS),
@@ -202,6 +215,7 @@ def person_of(values: Values, decode: Decode, within: str = "", *, restore: bool
         info=values["info"] or {},
         faces=tuple(faces),
         next_face=values["next_face"],
+        enrolled_time=values["enrolled_time"],
     )
 
 
@@ -231,8 +245,10 @@ def require_few(people: tuple[ImportedPerson, ...]) -> None:
     faces = [face for person in people for face in person.faces]
     if len(faces) > MOST_FACES:
         raise param_error(f"people must have at most {MOST_FACES} faces together")
-    if sum(not face.templates for face in faces) > MOST_LOOKED_AT:
-        raise param_error(f"people must have at most {MOST_LOOKED_AT} photos without templates together")
+    if sum(map(is_looked_at, faces)) > MOST_LOOKED_AT:
+        raise param_error(
+            f"people must have at most {MOST_LOOKED_AT} photos together that have no templates or are no JPEG"
+        )
 
 
 def _face(values: Values, decode: Decode, field: str) -> ImportedFace:

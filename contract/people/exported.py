@@ -6,8 +6,9 @@
     {"person": {"identity_id": ..., "group_ids": [...], "info": {...}, "next_face": 1, "faces": [...]}}
     {"end": true, "sha256": ...}
 
-A person has the form of the import call (contract.calls.imports). The last line has the sha256 of all bytes before it.
-The same people give the same bytes: groups, permissions and people are in the order of their ids.
+A person has the form of the import call (contract.calls.imports), with `enrolled_time` where a match enrolled the
+person. The last line has the sha256 of all bytes before it. The same people give the same bytes: groups, permissions
+and people are in the order of their ids.
 """
 
 from collections.abc import Mapping
@@ -64,13 +65,15 @@ def permission_line(permission: PermissionRecord) -> bytes:
 
 def person_line(person: PersonRecord, faces: list[FaceRecord], photos: Mapping[int, bytes]) -> bytes:
     """Return the line of a person. `person`: the whole record. `photos`: the JPEGs by the number of the face."""
-    fields = {
+    fields: dict[str, Any] = {
         "identity_id": person.identity_id,
         "group_ids": person.group_ids,
         "info": person.info,
         "next_face": person.next_face,
         "faces": [_face(face, photos.get(face.number)) for face in faces],
     }
+    if person.enrolled_time is not None:
+        fields["enrolled_time"] = person.enrolled_time
     return line_of({"person": fields})
 
 

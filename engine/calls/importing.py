@@ -160,6 +160,7 @@ class _Import:
             info=person.info,
             faces=person.numbers,
             next_face=person.next_face,
+            enrolled_time=person.sent.enrolled_time,
         )
         self.faces += person.faces
         self.photos += person.photos

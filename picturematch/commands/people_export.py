@@ -38,6 +38,8 @@ def export(
 
     if path.exists():
         raise UserError(f"{path} exists already: name another file")
+    if not path.parent.is_dir():
+        raise UserError(f"{path.parent} is no folder: create it first, or name a file in another folder")
     settings = settings_of(ctx, broker=broker, data_folder=data_folder)
 
     async def work() -> Exported:

@@ -87,7 +87,7 @@ Examples:
     "--errors",
     type=click.Path(dir_okay=False, path_type=Path),
     show_default="SOURCE.import-errors.jsonl",
-    help="File with a line for each person who was not imported.",
+    help="File with a line for each person who was not imported; an older one is written over.",
 )
 @click.option("--json", "as_json", is_flag=True, help="One JSON object.")
 @server_options
@@ -134,6 +134,9 @@ def import_(
     path = path.resolve()  # so that also `.` has a name
     state = state or path.with_name(f"{path.name}.import-state")
     errors = errors or path.with_name(f"{path.name}.import-errors.jsonl")
+    read = {path, (listed or path.with_suffix(".csv")).resolve()}
+    if len(read | {state.resolve(), errors.resolve()}) != len(read) + 2:
+        raise UserError("--state and --errors must be files of their own: neither each other, nor SOURCE or its list")
     options = BulkOptions(chunk=chunk, at_once=at_once, rate=rate, group_name=group, quality_level=fiqa_level)
     with ended_by_signals():
         tally = _import(lambda: _source(path, form, listed, embedder), options, state, errors, url, api_key)
@@ -170,23 +173,27 @@ def _import(
     from clients.http import Client
 
     trusted = ca_file()
+    stale = errors.exists()  # an import without errors must not leave those of an earlier one
 
     async def work() -> "Tally":
         opened = source()
         with Journal(state, opened.files, url) as journal:
+            ended = False
             try:
                 async with Client(url, api_key=api_key, ca_file=trusted, timeout_s=60) as client:
                     with progress("importing", opened.count()) as steps:
                         steps.step(journal.done)
                         await BulkImport(opened, client, journal, options, steps.step).run()
+                ended = True
             finally:
                 failures = [
                     {"where": one.where, "identity_id": one.identity_id, "code": one.code, "message": one.message}
                     for one in journal.tally.failures
                 ]
-                if failures:
+                if failures or (ended and stale):
                     write_whole(errors, b"".join(orjson.dumps(one) + b"\n" for one in failures))
-            journal.remove()
+                if ended or not journal.done:  # with another URL or list, a run that did nothing can be begun anew
+                    journal.remove()
             return journal.tally
 
     return run(work())

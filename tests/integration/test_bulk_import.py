@@ -95,6 +95,53 @@ async def test_one_person_whom_the_server_refuses_costs_nobody_else(tmp_path: Pa
     assert (failed.where, failed.identity_id, failed.code) == ("p.jsonl line 14", "p13", 40071)
 
 
+async def test_a_person_who_is_too_large_for_one_call_is_an_error_that_says_what_to_do(tmp_path: Path) -> None:
+    people = People()
+    source(tmp_path, 2)
+    photos = [{"photo": "AA=="}] * 17
+    with (tmp_path / "p.jsonl").open("a") as file:
+        file.write(json.dumps({"identity_id": "many", "faces": photos}) + "\n")
+        file.write(json.dumps({"identity_id": "large", "faces": photos[:1]}) + "\n")
+
+    def small(body: Body) -> Answer:
+        ids = [person["identity_id"] for person in body["people"]]
+        return refusal(41300, "too large", "PAYLOAD_TOO_LARGE") if "large" in ids else people(body)
+
+    tally = await imported(tmp_path, small, 4)
+    assert tally.added == 2
+    told = {one.identity_id: one.message for one in tally.failures}
+    assert "picturematch enrol" in told["many"]
+    assert "ingest.max_body_bytes for all photos" in told["large"]
+
+
+@pytest.mark.parametrize(
+    ("photo", "sizes"),
+    [("/9j/AAAA", [20]), ("data:image/jpeg;base64,/9j/AAAA", [20]), ("iVBORw0K", [8, 8, 4]), ("!", [8, 8, 4])],
+    ids=["JPEG", "data URL", "PNG", "no base64"],
+)
+async def test_photos_that_the_server_must_decode_whole_are_few_in_a_chunk(
+    tmp_path: Path, photo: str, sizes: list[int]
+) -> None:
+    people = People()
+    face = {"embedder": "e-r1", "templates": {"whole": "AACAPwAAAAA="}, "photo": photo}
+    rows = [{"identity_id": f"p{n}", "faces": [face]} for n in range(20)]
+    (tmp_path / "p.jsonl").write_text("".join(f"{json.dumps(row)}\n" for row in rows))
+    assert (await imported(tmp_path, people, 20, at_once=1)).added == 20
+    assert people.sizes == sizes
+
+
+@pytest.mark.parametrize("member", ["info", "anything", "faces"])
+async def test_json_that_is_nested_too_deeply_costs_nobody_else(tmp_path: Path, member: str) -> None:
+    people, deep = People(), "[" * 500 + "]" * 500
+    value = {"info": f'{{"x":{deep}}}', "anything": deep, "faces": f'[{{"photo":"AA==","x":{deep}}}]'}[member]
+    source(tmp_path, 2)
+    with (tmp_path / "p.jsonl").open("a") as file:
+        file.write(f'{{"identity_id":"deep","{member}":{value}}}\n')
+    tally = await imported(tmp_path, people, 3)
+    assert (tally.added, [one.identity_id for one in tally.failures]) == (2, ["deep"])
+    assert "nested too deeply" in tally.failures[0].message
+
+
 @pytest.mark.parametrize(
     "answer", [refusal(50080, "boom", "INTERNAL_ERROR"), (200, {"data": {}}), None], ids=["error", "foreign", "silent"]
 )

@@ -8,6 +8,7 @@ import signal
 import stat
 from collections.abc import AsyncIterator, Iterator, Mapping
 from contextlib import asynccontextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -26,9 +27,11 @@ from contract.people.unreadable import read_face
 from contract.topics import Topics
 from engine.vision.networks.standin import DIMENSION, stand_in_models
 from tests.faults.test_serve import MATCH, USERS, Server, enrol_body, match_body, post, read_all, serving
+from tests.integration.test_strangers import STRANGERS
 from tests.support.commands import Finished, finish, run, start
 from tests.support.faces import photo
-from tests.support.waiting import until
+from tests.support.scripted_server import scripted_server
+from tests.support.waiting import until, until_asked
 
 OWN, OTHER = (stand_in_models(release).embedder_identity for release in (1, 2))
 NAMED = "--embedder", OWN
@@ -155,7 +158,7 @@ async def test_everything_goes_out_and_comes_in_again_bit_for_bit(tmp_path: Path
     first, second = tmp_path / "first", tmp_path / "second"
     export, again = tmp_path / "people.jsonl", tmp_path / "again.jsonl"
     source = array_of(tmp_path, 60)
-    async with town(first) as (server, session):
+    async with town(first, **STRANGERS) as (server, session):
         await post(session, server.url + GROUPS_PATH, {"group_name": "staff", "description": "all", "info": {"x": 1}})
         await post(session, server.url + PERMISSIONS_PATH, {"permission_name": "day", "description": ""})
         for seed in range(3):
@@ -166,18 +169,20 @@ async def test_everything_goes_out_and_comes_in_again_bit_for_bit(tmp_path: Path
         more = {"identity_id": "photo-1", "reg_photo": base64.b64encode(photo(40)).decode(), "info": {}}
         async with session.put(server.url + USERS, json=more) as reply:
             assert reply.status == 200
+        await post(session, server.url + MATCH, match_body(50) | {"support_stranger": True})
+        await until_asked(partial(has_a_stranger, first), 30)
         assert (await imported(server, source, "--embedder", OWN)).status == 0
         assert (await run("people", "export", export, "--photos", "--data-folder", first)).status == 0
     assert stat.S_IMODE(export.stat().st_mode) == 0o600
     lines = export.read_bytes().splitlines()
-    assert orjson.loads(lines[0])["people"] == 63
+    assert orjson.loads(lines[0])["people"] == 64
     refused = await run("people", "export", export, "--data-folder", first)
     assert (refused.status, refused.out) == (2, "")
     assert "exists already" in refused.err
 
     async with town(second) as (server, session):
         done = await imported(server, export, "--chunk", 20)
-        assert json.loads(done.out) == {"added": 63, "present": 0, "failed": 0, "faces": 64, "unsearched": 0}, done
+        assert json.loads(done.out) == {"added": 64, "present": 0, "failed": 0, "faces": 65, "unsearched": 0}, done
         assert (await run("people", "export", again, "--photos", "--data-folder", second)).status == 0
         for seed in (0, 1, 2):
             _, _, answer = await post(session, server.url + MATCH, match_body(seed))
@@ -186,7 +191,7 @@ async def test_everything_goes_out_and_comes_in_again_bit_for_bit(tmp_path: Path
             listed = await reply.json()
         assert base64.b64decode(listed["data"]["identities_list"][0]["reg_photo"]) == photo(40)
         present = await imported(server, export)
-        assert json.loads(present.out)["present"] == 63
+        assert json.loads(present.out)["present"] == 64
     assert again.read_bytes() == export.read_bytes()
     assert await records(second) == await records(first)
 
@@ -219,6 +224,24 @@ async def test_groups_of_another_site_keep_their_names(tmp_path: Path) -> None:
         assert answer["identity_id"] == "p"
     people = await fold(second)
     assert [group.description for group in people.site.groups.values() if group.name == "staff"] == ["here"]
+
+
+async def test_more_groups_than_one_call_takes_come_in_and_somebody_in_all_of_them(tmp_path: Path) -> None:
+    first, second, many = tmp_path / "first", tmp_path / "second", {"PICTUREMATCH_MATCHING__MAX_GROUPS": "2000"}
+    names = [f"g{number}" for number in range(1100)]
+    async with town(first, **many) as (server, session):
+        for begin in (0, 550):
+            groups = [{"group_id": name, "name": name} for name in names[begin : begin + 550]]
+            status, _, _ = await post(session, server.url + IMPORT_PATH, {"groups": groups})
+            assert status == 200
+        status, _, _ = await post(session, server.url + USERS, enrol_body("p", 1) | {"group_name": ",".join(names)})
+        assert status == 200
+        await run("people", "export", tmp_path / "a.jsonl", "--data-folder", first)
+    async with town(second, **many) as (server, _):
+        done = await imported(server, tmp_path / "a.jsonl")
+        assert (done.status, json.loads(done.out)["added"]) == (0, 1), done
+        await run("people", "export", tmp_path / "b.jsonl", "--data-folder", second)
+    assert (tmp_path / "a.jsonl").read_bytes() == (tmp_path / "b.jsonl").read_bytes()
 
 
 async def test_features_of_another_embedder_are_kept_counted_and_not_searched(tmp_path: Path) -> None:
@@ -272,6 +295,10 @@ async def test_a_folder_and_json_lines_with_photos_and_errors_of_each_item(tmp_p
         done = await imported(server, lines)
         assert (done.status, json.loads(done.out)["added"]) == (1, 2), done
         assert [one["where"] for one in errors_of(lines)] == [f"people.jsonl line {n}" for n in (4, 5, 6, 7, 8)]
+        lines.write_text("\n".join(map(json.dumps, rows[:3])) + "\n")
+        done = await imported(server, lines)
+        assert (done.status, json.loads(done.out)["present"]) == (0, 2), done
+        assert errors_of(lines) == [], "the errors of an earlier import are gone"
     people = await fold(tmp_path / "log")
     dora, carl = people.person("dora"), people.person("carl")
     assert dora is not None
@@ -350,6 +377,45 @@ async def test_a_server_that_is_killed_loses_nobody_who_was_answered(tmp_path: P
     assert len(people) == people.faces_count == 2000
 
 
+async def test_a_run_that_did_nothing_can_be_begun_anew_with_another_url(tmp_path: Path) -> None:
+    source = array_of(tmp_path, 3)
+    async with scripted_server(lambda _: (404, {})) as other:
+        done = await run("people", "import", source, *NAMED, "--url", other.url)
+        assert (done.status, done.err.count("\n")) == (2, 1), done
+    async with town(tmp_path / "log") as (server, _):
+        done = await imported(server, source, *NAMED)
+        assert (done.status, json.loads(done.out)["added"]) == (0, 3), done
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        ("--state", "faces.npy"),
+        ("--errors", "faces.npy"),
+        ("--errors", "faces.csv"),
+        ("--errors", "same", "--state", "same"),
+        ("--errors", "link"),
+    ],
+    ids=" ".join,
+)
+async def test_an_import_never_writes_over_its_source(tmp_path: Path, options: tuple[str, ...]) -> None:
+    source = array_of(tmp_path, 3)
+    (tmp_path / "link").symlink_to(source)
+    before = source.read_bytes(), (tmp_path / "faces.csv").read_bytes()
+    paths = [one if one.startswith("--") else tmp_path / one for one in options]
+    done = await run("people", "import", source, *paths, "--url", "http://127.0.0.1:9")
+    assert (done.status, "must be files of their own" in done.err) == (2, True), done
+    assert (source.read_bytes(), (tmp_path / "faces.csv").read_bytes()) == before
+
+
+async def test_an_export_into_a_folder_that_does_not_exist_says_so(tmp_path: Path) -> None:
+    done = await run("people", "export", tmp_path / "nowhere" / "p.jsonl", "--data-folder", tmp_path)
+    assert done.status == 2
+    assert done.err.strip().endswith(
+        f"{tmp_path}/nowhere is no folder: create it first, or name a file in another folder"
+    )
+
+
 async def test_a_source_that_has_changed_or_is_used_is_not_gone_on_with(tmp_path: Path) -> None:
     source = array_of(tmp_path, 400)
     state = tmp_path / "faces.npy.import-state"
@@ -387,6 +453,11 @@ async def test_a_damaged_export_imports_nobody(tmp_path: Path, damage: str) -> N
         assert done.status == 2
         assert "damaged" in done.err or "this release reads version 1" in done.err
     assert len(await fold(tmp_path / "second")) == 0
+
+
+async def has_a_stranger(folder: Path) -> bool:
+    """Whether the log has a person whom a match enrolled, for whom a record says when."""
+    return any(b"enrolled_time" in value for value in (await records(folder)).values())
 
 
 async def lines_in(path: Path, count: int) -> None:

@@ -180,6 +180,7 @@ KINDS: Mapping[str, bad.Kind] = {
     "people[].info.valid_from": bad.seconds,
     "people[].info.valid_until": bad.seconds,
     "people[].next_face": bad.whole,
+    "people[].enrolled_time": bad.seconds,
     "people[].faces": bad.or_none(bad.objects),
     "people[].faces[].number": bad.whole,
     "people[].faces[].embedder": bad.or_none(bad.embedder),

@@ -1,7 +1,9 @@
 """The sources of an import, which may come from anywhere, and its journal."""
 
 import base64
+import hashlib
 import json
+import os
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +15,7 @@ from clients.bulk.exported import Export, is_export
 from clients.bulk.folder import PhotoFolder
 from clients.bulk.items import Item, Person, Source, Unusable
 from clients.bulk.journal import Failure, Journal, Tally
-from clients.bulk.lists import ArrayList, CompreFaceTable, JsonLines, lines_of
+from clients.bulk.lists import ArrayList, CompreFaceTable, JsonLines, header_of, lines_of
 from clients.errors import CannotRun
 
 
@@ -74,14 +76,59 @@ def test_lines_of_one_person_that_follow_each_other_are_one_person(tmp_path: Pat
         {"identity_id": "a", "feature": [1, 0.5], "feature_model": "m-r1", "info": {"name": "Ada"}, "age": 3},
         {"identity_id": "a", "feature": whole, "embedder": "n-r1"},
         {"identity_id": "a", "path": "a.jpg"},
-        {"identity_id": "b", "faces": [{"photo": "AAAA"}]},
+        {"identity_id": "b", "faces": [{"photo": "AAAA"}], "feature": None, "path": None},
+        {"identity_id": "b", "faces": None},
     )
     found = people(source)
     assert [face.get("embedder") for face in found["a"].fields["faces"]] == ["m-r1", "n-r1", None]
     assert found["a"].fields["info"] == {"name": "Ada", "age": 3}
     assert found["a"].photos == {2: (tmp_path / "a.jpg").resolve()}
     assert found["b"].fields["faces"] == [{"photo": "AAAA"}]
-    assert source.count() == 4
+    assert source.count() == 2
+
+
+def test_a_person_with_a_line_that_cannot_be_used_is_not_imported_in_parts(tmp_path: Path) -> None:
+    good, bad = {"identity_id": "a", "feature": [1.0]}, {"identity_id": "a", "feature": ["x"]}
+    source = lines_source(tmp_path, good, bad, good, {"identity_id": "b"}, "{", good, {"identity_id": "b"}, bad, good)
+    found = list(source.items())
+    assert [(type(item), item.identity_id) for item in found] == [
+        (Unusable, "a"),
+        (Person, "b"),
+        (Unusable, ""),
+        (Person, "a"),
+        (Person, "b"),
+        (Unusable, "a"),
+    ]
+    assert [item.where for item in found[::5]] == ["p.jsonl line 2", "p.jsonl line 8"]
+    assert source.count() == len(found), "the progress reaches its end"
+
+
+def test_cells_without_a_column_are_an_error_of_the_line(tmp_path: Path) -> None:
+    """A comma without quotation marks moves the cells behind it to other columns."""
+    source = array(tmp_path, 3, ["identity_id,name,badge", "a,Ada,1", "b,Bo, Jr,2", "c,Cy,3"])
+    assert [where for where, _ in unusable(source)] == ["f.csv line 3"]
+    assert people(source).keys() == {"a", "c"}
+    path = tmp_path / "t.csv"
+    path.write_text("subject,calculator,embedding\na,x,{1,2}\n")
+    assert [reason for _, reason in unusable(CompreFaceTable(path, None))] == [
+        "the line has more cells than the first line has columns: a cell with a comma needs quotation marks"
+    ]
+
+
+def test_an_array_of_more_rows_than_a_number_of_the_machine_is_refused(tmp_path: Path) -> None:
+    source = array(tmp_path)
+    whole, shape = source.files[0].read_bytes(), b"(%d, 4)" % 10**40
+    source.files[0].write_bytes(whole.replace(b"(3, 4), }".ljust(len(shape) + 3), shape + b", }"))
+    assert shape in source.files[0].read_bytes()
+    with pytest.raises(CannotRun, match="no array of numbers"):
+        ArrayList(*source.files, None)
+
+
+def test_a_header_that_is_no_csv_is_one_sentence(tmp_path: Path) -> None:
+    path = tmp_path / "t.csv"
+    path.write_text("x" * 200_000 + ",embedding\n")
+    with pytest.raises(CannotRun, match="not a CSV file"):
+        header_of(path)
 
 
 @pytest.mark.parametrize(
@@ -99,11 +146,14 @@ def test_lines_of_one_person_that_follow_each_other_are_one_person(tmp_path: Pat
         {"identity_id": "a", "path": "link/a.jpg"},
         {"identity_id": "a", "path": "a\u0000.jpg"},
         {"identity_id": "a", "path": 3},
+        {"identity_id": "a", "path": "loop/a.jpg"},
+        {"identity_id": "a", "faces": {"templates": {}}},
     ],
 )
 def test_a_line_that_cannot_be_used_is_an_item_with_its_reason(tmp_path: Path, row: Any) -> None:
     (tmp_path / "in").mkdir()
     (tmp_path / "in" / "link").symlink_to(tmp_path)
+    (tmp_path / "in" / "loop").symlink_to("loop")
     (item,) = lines_source(tmp_path / "in", row).items()
     assert isinstance(item, Unusable)
     assert item.where == "p.jsonl line 1"
@@ -144,8 +194,59 @@ def test_the_table_of_compreface(tmp_path: Path) -> None:
     assert [face["embedder"] for face in found["a"].fields["faces"]] == ["x-y", "x-y"]
     assert numbers(found["a"].fields["faces"][1]) == [3, 4]
     assert [where for where, _ in unusable(source)] == ["t.csv line 4"]
+    assert source.count() == 2
     (named,) = people(CompreFaceTable(path, "own-r1")).values()
     assert named.fields["faces"][0]["embedder"] == "own-r1"
+
+
+def export_of(folder: Path, *lines: bytes, head: bytes | None = None) -> Path:
+    """An export with a right checksum."""
+    counts = {"photos": False, "people": len(lines), "faces": 0, "groups": 0, "permissions": 0, "embedders": {}}
+    first = (
+        head or json.dumps({"format": "picturematch people", "version": 1, **counts}, separators=(",", ":")).encode()
+    )
+    written = b"".join(line + b"\n" for line in (first, *lines))
+    path = folder / "e.jsonl"
+    path.write_bytes(written + b'{"end":true,"sha256":"%s"}\n' % hashlib.sha256(written).hexdigest().encode())
+    return path
+
+
+DEEP = b"[" * 100_000 + b"]" * 100_000
+
+
+@pytest.mark.parametrize("line", [b'{"person":x', b'{"person":1}', b'{"person":{},"x":1}', b'{"x":{}}', b"3", DEEP])
+def test_an_export_with_a_line_of_something_else_imports_nobody(tmp_path: Path, line: bytes) -> None:
+    with pytest.raises(CannotRun, match="a line cannot be read"):
+        Export(export_of(tmp_path, line))
+
+
+def test_an_export_with_a_longer_line_than_an_import_reads_is_not_called_damaged(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = export_of(tmp_path, b'{"person":{"identity_id":"%s"}}' % (b"x" * 1000))
+    monkeypatch.setattr("clients.bulk.lists.MAX_LINE_BYTES", 1000)
+    with pytest.raises(CannotRun, match="export the people without --photos"):
+        Export(path)
+
+
+def test_an_export_whose_first_line_is_nested_without_an_end_imports_nobody(tmp_path: Path) -> None:
+    head = b'{"format":"picturematch people","x":%s}' % DEEP
+    with pytest.raises(CannotRun, match="damaged"):
+        Export(export_of(tmp_path, head=head))
+
+
+@pytest.mark.parametrize("change", ["shorter", "other", "longer", "no export"])
+def test_an_export_that_changes_while_it_is_imported_ends_the_import(tmp_path: Path, change: str) -> None:
+    lines = [b'{"person":{"identity_id":"%s"}}' % who for who in (b"a", b"b")]
+    source = Export(export_of(tmp_path, *lines))
+    assert list(people(source)) == ["a", "b"]
+    if change == "no export":
+        source.files[0].write_bytes(b"x\n" * 9)
+    else:
+        count = {"shorter": 1, "other": 2, "longer": 3}[change]
+        export_of(tmp_path, *[b'{"person":{"identity_id":"c"}}'] * count)
+    with pytest.raises(CannotRun, match="was changed while it was imported"):
+        list(source.items())
 
 
 def test_a_file_that_only_begins_like_an_export_imports_nobody(tmp_path: Path) -> None:
@@ -179,6 +280,58 @@ def test_the_journal_knows_what_is_done_and_ignores_half_a_line(tmp_path: Path) 
     source.write_text("changed")
     with pytest.raises(CannotRun, match="has changed"), Journal(path, [source], "http://here"):
         pass
+
+
+def test_a_journal_whose_first_line_a_crash_cut_off_begins_anew(tmp_path: Path) -> None:
+    source, path = tmp_path / "s", tmp_path / "state"
+    source.write_text("x")
+    with Journal(path, [source], "u") as journal:
+        first = path.read_bytes()
+        journal.note([0], Tally(1))
+    path.write_bytes(first[:-9])
+    with Journal(path, [source], "u") as journal:
+        assert (journal.done, path.read_bytes()) == (0, first)
+
+
+@pytest.mark.parametrize("change", ["new", "new in a folder", "gone", "another photo"])
+def test_a_folder_that_has_changed_is_not_gone_on_with(tmp_path: Path, change: str) -> None:
+    """The journal has places, which a new photo moves: whoever takes the place of somebody done would be left out."""
+    folder, path = tmp_path / "photos", tmp_path / "state"
+    for name in ("b.jpg", "c/1.jpg"):
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_bytes(b"x")
+    with Journal(path, [folder], "u") as journal:
+        journal.note([0], Tally(1))
+    (folder / ".hidden").write_bytes(b"x")
+    with Journal(path, [folder], "u") as journal:
+        assert journal.done == 1
+    match change:
+        case "new":
+            (folder / "a.jpg").write_bytes(b"x")
+        case "new in a folder":
+            (folder / "c" / "0.jpg").write_bytes(b"x")
+        case "gone":
+            (folder / "b.jpg").unlink()
+        case _:
+            (folder / "c" / "1.jpg").write_bytes(b"other")
+    with pytest.raises(CannotRun, match="has changed"), Journal(path, [folder], "u"):
+        pass
+
+
+def test_names_of_files_that_are_not_utf_8_are_errors_of_their_items(tmp_path: Path) -> None:
+    folder = tmp_path / os.fsdecode(b"\xff-photos")
+    (folder / os.fsdecode(b"\xfe")).mkdir(parents=True)
+    for name in (b"\xfd.jpg", b"\xfc.txt", b"\xfe/1.jpg", b"\xfe/\xfb"):
+        (folder / os.fsdecode(name)).write_bytes(b"x")
+    source = PhotoFolder(folder)
+    assert [where for where, _ in unusable(source)] == [r"\xfc.txt", r"\xfd.jpg", r"\xfe/\xfb", r"\xfe"]
+    listed = tmp_path / os.fsdecode(b"\xfa.jsonl")
+    listed.write_text("{")
+    assert unusable(JsonLines(listed, None)) == [(r"\xfa.jsonl line 1", "not a JSON object")]
+    with Journal(tmp_path / "state", source.files, "u") as journal:
+        journal.note([0], Tally(failures=[Failure(where, "", "x") for where, _ in unusable(source)]))
+    with Journal(tmp_path / "state", source.files, "u") as journal:
+        assert len(journal.tally.failures) == 4
 
 
 def test_a_journal_that_is_damaged_or_a_link_is_refused(tmp_path: Path) -> None:
