@@ -4,8 +4,8 @@ Each call computes in its own thread: with `NUM_STREAMS` 0, OpenVINO starts no t
 low priority keeps its priority in the networks. Such a compiled network runs one call at a time. So a session compiles
 another copy for each call that finds none idle, and has as many copies as there were calls at once.
 
-A network whose input has any size is planned anew for each size. OpenVINO keeps 5,000 plans by default, which would be
-hundreds of megabytes for a detector that gets photos of many sizes; here it keeps 64.
+A network whose input has any size is planned anew for each size. OpenVINO keeps the plans of 5,000 layers by default,
+and grows by hundreds of megabytes while a detector gets photos of many sizes; here it keeps those of 1,024 layers.
 
 OpenVINO reports to its maker when it is imported, with an identifier that it writes into the home folder, if the
 package openvino-telemetry can be imported. Here it cannot: OpenVINO then uses a stand-in of its own that does nothing.
@@ -22,10 +22,21 @@ import numpy as np
 from models.errors import RuntimeUnavailable
 from models.session import Tensor
 
-_PLANS = "64"
+_PLANS = "1024"
 
 _MISSING = "it is not installed; run: pip install 'picturematch[openvino]'"
 _NO_BFLOAT16 = "this processor has no bfloat16; set openvino or onnxruntime in models.runtimes"
+
+
+def require_openvino(*, bfloat16: bool) -> None:
+    """Check that networks can run with OpenVINO here.
+
+    Raises:
+        RuntimeUnavailable: OpenVINO is not installed, or `bfloat16` and the processor has none.
+    """
+    if bfloat16 and "BF16" not in _core().get_property("CPU", "OPTIMIZATION_CAPABILITIES"):
+        raise RuntimeUnavailable(_NO_BFLOAT16)
+    _core()
 
 
 class OpenVinoSession:
@@ -37,9 +48,8 @@ class OpenVinoSession:
         Raises:
             RuntimeUnavailable: OpenVINO is not installed, or the processor has no bfloat16.
         """
+        require_openvino(bfloat16=bfloat16)
         self._core = _core()
-        if bfloat16 and "BF16" not in self._core.get_property("CPU", "OPTIMIZATION_CAPABILITIES"):
-            raise RuntimeUnavailable(_NO_BFLOAT16)
         self._model = self._core.read_model(prepared)
         self._options = {
             "NUM_STREAMS": 0,
