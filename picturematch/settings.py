@@ -349,7 +349,7 @@ def _choices(path: Sequence[str]) -> Sequence[str]:
         fields = kind.fields if isinstance(kind, msgspec.inspect.StructType) else ()
         kind = next((field.type for field in fields if field.encode_name == name), msgspec.inspect.AnyType())
     if isinstance(kind, msgspec.inspect.UnionType):  # a few words, or not set
-        kind = next(iter(kind.types))
+        kind = next((one for one in kind.types if isinstance(one, msgspec.inspect.LiteralType)), kind)
     return [str(value) for value in kind.values] if isinstance(kind, msgspec.inspect.LiteralType) else ()
 
 
