@@ -54,6 +54,7 @@ class OpenVinoSession:
         self._options = {
             "NUM_STREAMS": 0,
             "INFERENCE_NUM_THREADS": 1,
+            "ENABLE_CPU_PINNING": False,
             "INFERENCE_PRECISION_HINT": "bf16" if bfloat16 else "f32",
             "CPU_RUNTIME_CACHE_CAPACITY": _PLANS,
         }

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import numpy as np
 import onnx
+import psutil
 import pytest
 from onnx import numpy_helper
 
@@ -62,6 +63,18 @@ def test_openvino_computes_what_onnx_runtime_computes(store: ModelStore, role: R
     for one, two in zip(store.open(role)(tensor), other.open(role)(tensor), strict=True):
         assert np.abs(one - two).max() <= 1e-4 * max(1.0, float(np.abs(one).max())), entry.name
     assert other.identity(role) == store.identity(role)
+
+
+@pytest.mark.parametrize("role", ROLES)
+def test_openvino_computes_in_the_calling_thread(store: ModelStore, role: Role):
+    chosen = ModelStore(_cache_of(store), store.manifest, {role: "openvino"})
+    tensor = np.zeros((1, *FIXED_SHAPE[role][1:]), np.float32)
+    threads = psutil.Process().num_threads()
+    network = chosen.open(role)
+    for _ in range(3):
+        network(tensor)
+
+    assert psutil.Process().num_threads() <= threads
 
 
 def test_cosines_are_those_of_onnx_runtime_within_what_replay_allows_between_machines(

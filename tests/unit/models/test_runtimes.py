@@ -1,5 +1,6 @@
 """Either runtime runs a network: with the same results, in the calling thread, and as the settings choose."""
 
+import os
 import sys
 import threading
 from collections.abc import Iterator
@@ -125,12 +126,17 @@ def test_a_result_stays_when_the_network_is_called_again() -> None:
     assert (first == kept).all()
 
 
-def test_calls_start_no_threads() -> None:
+def test_calls_start_no_threads_and_bind_none_to_a_core() -> None:
     threads = psutil.Process().num_threads()
     network = Network(tiny_embedder(), (), "openvino")
-    for _ in range(20):
-        network(PICTURE)
-    assert psutil.Process().num_threads() <= threads
+    with ThreadPoolExecutor(1) as pool:
+        before = pool.submit(os.sched_getaffinity, 0).result()
+        for _ in range(20):
+            network(PICTURE)
+            pool.submit(network, PICTURE).result()
+        assert pool.submit(os.sched_getaffinity, 0).result() == before
+        assert os.sched_getaffinity(0) == before
+        assert psutil.Process().num_threads() <= threads + 1  # that of the pool
 
 
 def test_a_call_beside_another_gets_a_copy_of_its_own_and_leaves_it_for_later() -> None:
