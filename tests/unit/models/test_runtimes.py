@@ -282,6 +282,20 @@ def test_a_command_ends_with_that_sentence(
     assert "\n" not in said
 
 
+def test_a_command_that_expects_no_such_error_ends_with_the_sentence_too(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def refuse(*_: object, **__: object) -> None:
+        raise RuntimeUnavailable("the pose network cannot run with openvino")
+
+    monkeypatch.setattr("picturematch.commands.demo.install_missing", refuse)
+    monkeypatch.setattr(sys, "argv", ["picturematch", "demo"])
+    with pytest.raises(SystemExit) as ended:
+        main()
+    assert ended.value.code == 2
+    assert capsys.readouterr().err == "picturematch: the pose network cannot run with openvino\n"
+
+
 def test_bfloat16_is_refused_where_the_processor_has_none(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     class Without:
         def get_property(self, device: str, name: str) -> list[str]:
