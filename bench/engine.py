@@ -3,7 +3,7 @@
 Milliseconds per stage and pictures per second per core, for photos of several sizes with one face each and for some
 without, and what a second core adds. Everything takes turns, round by round, so that a noisy machine is noisy for all;
 each figure is also given as a ratio to a fixed piece of work of the same run, and beside the pipeline that one would
-write first.
+write first. Where OpenVINO is installed, both runtimes of the networks are printed side by side.
 """
 
 import os
@@ -25,6 +25,7 @@ from bench.naive import NaivePipeline
 from bench.overhead import DirectEngine
 from bench.pictures import bench_pictures
 from bench.progress import progress
+from bench.runtime_cost import RuntimeBench, RuntimeReport, available, print_runtimes
 from bench.scenes import empty_scenes, scenes
 from bench.stages import ALL_BUT_LIVENESS, DEFAULT, Spread, StageBench, spread_of
 from bench.yardstick import Yardstick
@@ -39,6 +40,8 @@ SIZES = ((250, 250), (640, 480), (1280, 720), (4000, 3000))
 SIZES_WITHOUT_FACE = ((640, 480), (4000, 3000))
 _DISTINCT = 8
 """Pictures made of each size; they are used in turn."""
+_OF_RUNTIMES = "640x480"
+"""The size of the pictures on which the runtimes are compared."""
 
 _ROWS = ("decode", "detect", "pose", "quality", "embed", "search", ALL_BUT_LIVENESS, DEFAULT, "liveness")
 """The stages in the order of the table; a stage that is not named here comes after them."""
@@ -71,6 +74,8 @@ class Report(msgspec.Struct, frozen=True):
     yardstick: Spread
     yardstick_gain: float
     groups: Sequence[GroupReport]
+    runtimes: RuntimeReport | None = None
+    """None: only ONNX Runtime is installed."""
 
 
 @dataclass(slots=True)
@@ -119,6 +124,7 @@ def main(
     load_before = psutil.getloadavg()[0]
     run = _Run(settings, store, people, clock, pictures_from)
     report = run.measure(max(1, pictures // rounds), rounds, load_before)
+    report = msgspec.structs.replace(report, runtimes=run.compare_runtimes(pictures))
     _print(report)
     if json_file is not None:
         json_file.write_bytes(msgspec.json.format(msgspec.json.encode(report)))
@@ -137,9 +143,10 @@ class _Run:
         self._yardstick_gain: list[float] = []
         self._cores = os.cpu_count() or 1
         self._groups = _groups(settings, store, folder)
-        snapshot = DirectEngine(models, [], people).snapshot
-        self._stages = StageBench(models, snapshot, max_pixels, self._clock)
-        self._core_bench = CoreBench(models, snapshot, max_pixels)
+        self._settings, self._store = settings, store
+        self._snapshot = DirectEngine(models, [], people).snapshot
+        self._stages = StageBench(models, self._snapshot, max_pixels, self._clock)
+        self._core_bench = CoreBench(models, self._snapshot, max_pixels)
         self._naive = NaivePipeline(settings, store)
 
     def measure(self, each: int, rounds: int, load_before: float) -> Report:
@@ -155,6 +162,17 @@ class _Run:
         groups = [_reported(group, self._cores) for group in self._groups]
         gain = float(np.median(self._yardstick_gain))
         return Report(self._cores, self._clock_name, load_before, spread_of(self._yardstick_ms), gain, groups)
+
+    def compare_runtimes(self, rounds: int) -> RuntimeReport | None:
+        """The costs of every runtime on this machine; None: there is only one, or no picture has a face."""
+        runtimes = available()
+        with_face = [group for group in self._groups if group.has_face]
+        if len(runtimes) == 1 or not with_face:
+            return None
+        group = next((group for group in with_face if group.name == _OF_RUNTIMES), with_face[0])
+        bench = RuntimeBench(self._settings, self._store.manifest, self._snapshot, runtimes)
+        with progress(rounds) as step:
+            return bench.measure(group.jpegs, rounds, step)
 
     def _round(self, group: _Group, each: int) -> None:
         # Where the last round ended matters little; that every picture of the group is met does.
@@ -256,6 +274,8 @@ def _print(report: Report) -> None:
         f"and embeds, with the same networks. Aims: 640x480, {ALL_BUT_LIVENESS}, at most 25 ms; two cores at least 1.9 "
         "times one."
     )
+    if report.runtimes is not None:
+        print_runtimes(console, report.runtimes)
 
 
 def _stage_table(title: str, groups: Sequence[GroupReport], report: Report) -> Table:

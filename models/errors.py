@@ -6,6 +6,7 @@
     ├── BadManifest         a manifest cannot be read, or contradicts itself
     ├── FetchFailed         a package could not be fetched (no network, no client, wrong contents)
     ├── NotInstalled        a network is needed that is not in the cache
+    ├── RuntimeUnavailable  a runtime is not installed, or the processor lacks what it needs
     └── DamagedModel        a file has another sha256 than expected, or is not a usable network
 """
 
@@ -30,3 +31,7 @@ class NotInstalled(ModelError):
 
 class DamagedModel(ModelError):
     """A file of a network is damaged or not usable."""
+
+
+class RuntimeUnavailable(ModelError):
+    """The runtime of a network is not installed, or the processor lacks what it needs."""

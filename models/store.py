@@ -22,7 +22,7 @@ from pathlib import Path
 
 from contract.files import HALF_WRITTEN, write_whole
 from models.archives import find_in_folder, read_members
-from models.errors import DamagedModel, FetchFailed, ModelError, NotInstalled
+from models.errors import DamagedModel, FetchFailed, ModelError, NotInstalled, RuntimeUnavailable
 from models.fetch import fetch_command, fetch_package
 from models.identity import identity_of_network
 from models.lock import exclusive
@@ -30,6 +30,8 @@ from models.manifest import Manifest, NetworkEntry, Role, SampleEntry, is_needed
 from models.network import Network
 from models.progress import Reporter, Silent
 from models.recipe import identity_of, sha256_of
+from models.runtimes import REFERENCE, ROUNDING, Runtime
+from models.trial import rounding_of
 
 LOCK_TIMEOUT_S = 1800.0
 INSTALL_HINT = "run: picturematch models install"
@@ -63,9 +65,12 @@ class Status:
 class ModelStore:
     """The networks of one manifest in one cache folder. Several processes may use the same folder."""
 
-    def __init__(self, cache_dir: Path, manifest: Manifest) -> None:
+    def __init__(self, cache_dir: Path, manifest: Manifest, runtimes: Mapping[str, Runtime] | None = None) -> None:
+        """`runtimes`: what runs the network of each role; a role that is not there has the reference."""
         self._dir = cache_dir.absolute()
         self._manifest = manifest
+        self._runtimes = runtimes or {}
+        self._roundings: dict[Role, str] = {}
 
     @property
     def manifest(self) -> Manifest:
@@ -121,10 +126,18 @@ class ModelStore:
     def identity(self, role: Role) -> str:
         """Return the identity of the role's network (models.identity).
 
+        A network that runs in bfloat16 is opened for it, the first time.
+
         Raises:
-            ModelError: the manifest has no network of that role, or the operator's own file cannot be read.
+            ModelError: the manifest has no network of that role, or the operator's own file cannot be read; of a
+                network in bfloat16, also where `open` raises an error.
         """
-        return self._identity(self._manifest.network(role))
+        entry = self._manifest.network(role)
+        if self._runtime(role) != ROUNDING:
+            return self._identity(entry)
+        if role not in self._roundings:
+            self._roundings[role] = rounding_of(self.open(role), entry.input)
+        return f"{self._identity(entry)}-b{self._roundings[role]}"
 
     def open(self, role: Role) -> Network:
         """Open the role's network.
@@ -132,9 +145,10 @@ class ModelStore:
         Raises:
             NotInstalled: the network is not in the cache.
             DamagedModel: the prepared file was changed.
+            RuntimeUnavailable: the network's runtime is not installed, or the processor lacks what it needs.
         """
         entry = self._manifest.network(role)
-        return Network(self._prepared(entry), entry.outputs)
+        return self._opened(entry, self._prepared(entry))
 
     def sample(self, name: str) -> Path:
         """Return the path of the sample picture with that name.
@@ -148,11 +162,19 @@ class ModelStore:
         raise NotInstalled(f"the sample picture {name} is not installed; {INSTALL_HINT} --samples")
 
     def status(self) -> Sequence[Status]:
-        """Return the state of each network, whose file is read and hashed but not opened."""
+        """Return the state of each network, whose file is read and hashed but not opened, except for its identity.
+
+        Raises:
+            RuntimeUnavailable: the runtime of a network in bfloat16 is not installed, or the processor has none.
+        """
         return [self._status(entry) for entry in self._manifest.networks]
 
     def verify(self) -> Sequence[Status]:
-        """Return the state of each network as `status` does, but also hash the sources and open every network."""
+        """Return the state of each network as `status` does, but also hash the sources and open every network.
+
+        Raises:
+            RuntimeUnavailable: the runtime of a network is not installed, or the processor lacks what it needs.
+        """
         return [self._status(entry, thorough=True) for entry in self._manifest.networks]
 
     def _status(self, entry: NetworkEntry, *, thorough: bool = False) -> Status:
@@ -160,10 +182,13 @@ class ModelStore:
         try:
             identity = self._identity(entry)
             prepared = self._prepared(entry)
+            identity = self.identity(entry.role)
             if thorough:
-                Network(prepared, entry.outputs)
+                self._opened(entry, prepared)
                 if not entry.file and self._source_path(entry.sha256 or "") in self._damaged_sources():
                     state, detail = State.DAMAGED, f"the source of {entry.name} has changed; {INSTALL_HINT}"
+        except RuntimeUnavailable:
+            raise  # no network's fault
         except NotInstalled as error:
             state, detail = State.MISSING, str(error)
         except ModelError as error:
@@ -212,6 +237,16 @@ class ModelStore:
         if sha256_of(data) != recorded:
             raise DamagedModel(f"the network {entry.name} in {path} is damaged; {INSTALL_HINT}")
         return data
+
+    def _runtime(self, role: Role) -> Runtime:
+        return self._runtimes.get(role, REFERENCE)
+
+    def _opened(self, entry: NetworkEntry, prepared: bytes) -> Network:
+        runtime = self._runtime(entry.role)
+        try:
+            return Network(prepared, entry.outputs, runtime)
+        except RuntimeUnavailable as error:
+            raise RuntimeUnavailable(f"the {entry.role} network cannot run with {runtime}: {error}") from error
 
     def _identity(self, entry: NetworkEntry) -> str:
         return identity_of_network(entry, self._source_sha256(entry))

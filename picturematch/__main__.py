@@ -6,11 +6,13 @@ from typing import Any
 
 import click
 
+from contract.operator_error import OperatorError
+from contract.text import printable
 from picturematch import __version__
 from picturematch.command_list import COMMANDS
 from picturematch.importing import collecting_later
 from picturematch.log_lines import log_to_stderr
-from picturematch.options import config_option
+from picturematch.options import UserError, config_option
 
 _MARGINS = 6  # click's, left of, between and right of the two columns
 _INTERRUPTED = 128 + signal.SIGINT
@@ -40,6 +42,8 @@ class _Commands(click.Group):
             return super().invoke(ctx)
         except KeyboardInterrupt:
             ctx.exit(_INTERRUPTED)  # click's own 1 is an answer of many commands
+        except OperatorError as error:
+            raise UserError(printable(str(error))) from error
 
 
 @click.command(

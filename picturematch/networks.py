@@ -25,7 +25,8 @@ def store_of(settings: Settings) -> ModelStore:
     Raises:
         ModelError: the operator's manifest cannot be used.
     """
-    return ModelStore(settings.models.folder, load_manifest(settings.models.manifest))
+    models = settings.models
+    return ModelStore(models.folder, load_manifest(models.manifest), models.runtimes.by_role(models.runtime))
 
 
 def manifest_of(settings: Settings, named: str) -> Path:

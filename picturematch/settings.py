@@ -23,6 +23,7 @@ from contract.site_settings import OPERATOR_SETTINGS, Configured
 from contract.topics import Topics
 from engine.policy import Policy
 from ingest.settings import IngestSettings
+from models.runtimes import ExactRuntime, Runtimes
 from processor.settings import ProcessorSettings
 from sinks.settings import PushSettings, SinkSettings, SqlSettings
 
@@ -141,6 +142,9 @@ class ModelSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """A manifest of one's own, added to the one that comes along."""
     kind: Literal["networks", "stand-in", "stand-in-2"] = "networks"
     """stand-in: no networks, drawn faces only. For tests; it recognises nobody. stand-in-2 has another embedder."""
+    runtime: ExactRuntime = "onnxruntime"
+    """What runs the networks: onnxruntime, or openvino, which needs pip install 'picturematch[openvino]'."""
+    runtimes: Runtimes = Runtimes()
 
     @property
     def stand_in(self) -> int | None:
@@ -344,6 +348,8 @@ def _choices(path: Sequence[str]) -> Sequence[str]:
     for name in path:
         fields = kind.fields if isinstance(kind, msgspec.inspect.StructType) else ()
         kind = next((field.type for field in fields if field.encode_name == name), msgspec.inspect.AnyType())
+    if isinstance(kind, msgspec.inspect.UnionType):  # a few words, or not set
+        kind = next((one for one in kind.types if isinstance(one, msgspec.inspect.LiteralType)), kind)
     return [str(value) for value in kind.values] if isinstance(kind, msgspec.inspect.LiteralType) else ()
 
 

@@ -4,12 +4,17 @@ from pathlib import Path
 
 import numpy as np
 import onnx
+import psutil
 import pytest
 from onnx import numpy_helper
 
+from capture.explaining.differing import BETWEEN_MACHINES
+from engine.vision.networks.build import build_model_set
+from engine.vision.ports import Image
 from models.manifest import OPTIONAL_ROLES, REQUIRED_ROLES, Role, default_manifest
 from models.network import Network
 from models.prepare import SMALLEST_WEIGHT
+from models.runtimes import Runtime
 from models.store import ModelStore, State
 
 FIXED_SHAPE = {
@@ -47,6 +52,43 @@ def test_a_prepared_network_answers_as_its_source(store: ModelStore, role: Role)
 
     for one, other in zip(store.open(role)(tensor), before, strict=True):
         assert np.allclose(one, other, rtol=1e-3, atol=1e-3)
+
+
+@pytest.mark.parametrize("role", ROLES)
+def test_openvino_computes_what_onnx_runtime_computes(store: ModelStore, role: Role):
+    entry = store.manifest.network(role)
+    other = ModelStore(_cache_of(store), store.manifest, {role: "openvino"})
+    tensor = np.random.default_rng(6).normal(size=(1, *FIXED_SHAPE[role][1:])).astype(np.float32)
+
+    for one, two in zip(store.open(role)(tensor), other.open(role)(tensor), strict=True):
+        assert np.abs(one - two).max() <= 1e-4 * max(1.0, float(np.abs(one).max())), entry.name
+    assert other.identity(role) == store.identity(role)
+
+
+@pytest.mark.parametrize("role", ROLES)
+def test_openvino_computes_in_the_calling_thread(store: ModelStore, role: Role):
+    chosen = ModelStore(_cache_of(store), store.manifest, {role: "openvino"})
+    tensor = np.zeros((1, *FIXED_SHAPE[role][1:]), np.float32)
+    threads = psutil.Process().num_threads()
+    network = chosen.open(role)
+    for _ in range(3):
+        network(tensor)
+
+    assert psutil.Process().num_threads() <= threads
+
+
+def test_cosines_are_those_of_onnx_runtime_within_what_replay_allows_between_machines(
+    store: ModelStore, astronaut: Image
+):
+    def vectors(runtimes: dict[str, Runtime]) -> np.ndarray:
+        chosen = ModelStore(_cache_of(store), store.manifest, runtimes)
+        models = build_model_set(chosen.manifest, chosen.open, chosen.identity)
+        pictures = [np.ascontiguousarray(picture) for picture in (astronaut, astronaut[:, ::-1], astronaut // 2)]
+        return np.array([models.embedder(picture, models.detector(picture)[0]).vector for picture in pictures])
+
+    reference, ours = vectors({}), vectors(dict.fromkeys(map(str, ROLES), "openvino"))
+    assert np.abs(reference @ reference.T - ours @ ours.T).max() < BETWEEN_MACHINES / 2
+    assert np.abs(reference @ reference.T - reference @ ours.T).max() < BETWEEN_MACHINES / 2
 
 
 def test_the_embedder_is_shipped_with_denormal_weights_and_prepared_without(store: ModelStore):

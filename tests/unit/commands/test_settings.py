@@ -20,6 +20,9 @@ def refusal(environment: dict[str, str], file: Path | None = None) -> str:
         ("MATCHING__SCORE_SCALE", "Percent", "matching.score_scale must be one of percent, raw, not 'Percent'"),
         ("MATCHING__SCORE_SCALE", "5", "matching.score_scale must be one of percent, raw, not 5"),
         ("MODELS__KIND", "", "models.kind must be one of networks, stand-in, stand-in-2, not ''"),
+        ("MODELS__RUNTIME", "openvino-bfloat16", "models.runtime must be one of onnxruntime, openvino, not 'openvino-"),
+        ("MODELS__RUNTIMES__LANDMARKS", "openvino-bfloat16", "landmarks must be one of onnxruntime, openvino, not "),
+        ("MODELS__RUNTIMES__POSE", "bf16", "must be one of onnxruntime, openvino, openvino-bfloat16, not 'bf16'"),
         ("MATCHING__MATCH_QUALITY", "none", "must be one of custom, high, low, middle, no, not 'none'"),
         # Its debug lines hold keys and values of records.
         ("KAFKA__CLIENT_LOG_LEVEL", "debug", "must be one of critical, error, info, warning, not 'debug'"),
@@ -47,6 +50,7 @@ def test_a_choice_in_a_settings_file_is_answered_as_well(tmp_path: Path) -> None
         ("MATCHING__TIME_ZONE", "Berlin", "time_zone must be an IANA name of a time zone, such as Europe/Berlin"),
         ("MATCHING__MAX_INFO_BYTES", "65537", "at `$.matching.max_info_bytes`"),
         ("SCORE", "raw", "unknown field `score`"),
+        ("MODELS__RUNTIMES__NOSE", "openvino", "unknown field `nose` - at `$.models.runtimes`"),
         ("KAFKA__BOOTSTRAP", "kafka:9092", "unknown field `bootstrap` - at `$.kafka`"),
         ("INGEST__API_KEYS", '["k"]', "at `$.ingest.api_keys[0]`"),
     ],
