@@ -23,9 +23,9 @@ PATIENCE_S = 60.0
 LISTENS = re.compile(rb"listens on (http://127.0.0.1:\d+)")
 IMPORTED = re.compile(rb"^import time: +\d+ \| +\d+ \| +([\w.]+)$", re.MULTILINE)
 HEAVY_LIBRARIES = {"cv2", "onnxruntime", "simplejpeg"}
-OF_NETWORKS = {"onnx", "onnxruntime"}
+OF_NETWORKS = {"onnx", "onnxruntime", "openvino"}
 ROOMS_OF_THE_PROCESSOR = {"engine", "models", "processor"}
-SETTINGS_OF_THE_PROCESSOR = {"engine", "engine.policy", "processor", "processor.settings"}
+SETTINGS_OF_THE_PROCESSOR = {"engine", "engine.policy", "models", "models.runtimes", "processor", "processor.settings"}
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="/proc is Linux's")
 
