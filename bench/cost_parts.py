@@ -16,6 +16,7 @@ ENGINE = "engine"
 RECEIVING, CALLS = "HTTP: receiving", "HTTP: calls and answers"
 JSON, BASE64, HEADERS = "JSON", "base64", "picture headers"
 APPEND, TRANSACTION = "log append", "SQLite transaction and sync"
+IN_PLACE, READING = "whether the log's files are in place", "log reading"
 PROCESSING, DIGEST, COMMIT, REPLY = "processing", "sha256 of the picture", "commit", "reply"
 CHECKPOINT, STORE, SEEN = "checkpointing and retention", "event store", "index of seen faces"
 KAFKA = "Kafka client"
@@ -25,7 +26,7 @@ OTHER, NATIVE, METER, UNEXPLAINED = "other work", "native threads", "the meter's
 PARTS = (
     ENGINE,
     *(RECEIVING, CALLS, JSON, BASE64, HEADERS),
-    *(APPEND, TRANSACTION, PROCESSING, DIGEST, COMMIT, REPLY),
+    *(APPEND, TRANSACTION, IN_PLACE, READING, PROCESSING, DIGEST, COMMIT, REPLY),
     *(CHECKPOINT, STORE, SEEN, KAFKA, LOOP, HANDOVER, OTHER, NATIVE, METER, UNEXPLAINED),
 )
 """The parts in the order of the table."""
@@ -42,6 +43,7 @@ _RULES: Mapping[str, str | None] = {
     "broker.embedded.housekeeper": CHECKPOINT,
     "broker.embedded.opening.EmbeddedBroker.append": APPEND,
     "broker.embedded.readers": COMMIT,
+    "broker.embedded.reads": READING,
     "broker.embedded.upkeep": CHECKPOINT,
     "broker.embedded.writer": HANDOVER,
     "broker.kafka": KAFKA,
