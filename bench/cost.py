@@ -9,6 +9,7 @@ all rows.
 
 import asyncio
 import os
+import socket
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, nullcontext
@@ -126,18 +127,23 @@ def _running(setup: Setup, settings: Settings) -> Iterator[Roles]:
             )
             for name in names
         }
-        yield Roles(servers, _broker_process(settings))
+        yield Roles(servers, broker_process(settings))
 
 
-def _broker_process(settings: Settings) -> psutil.Process | None:
-    """Return the process that listens where the settings expect Kafka; None: it is not on this machine."""
+def broker_process(settings: Settings) -> psutil.Process | None:
+    """Return the Java process that listens where the settings expect Kafka; None: it is not on this machine, or behind
+    a container's proxy."""
     if settings.kafka_config is None:
         return None
-    port = int(settings.broker.split(",")[0].rpartition(":")[2])
+    host, _, port = settings.broker.removeprefix("kafka://").split(",")[0].rpartition(":")
+    here = {one.address for addresses in psutil.net_if_addrs().values() for one in addresses}
+    if here.isdisjoint(found[4][0] for found in socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)):
+        return None
     for connection in psutil.net_connections("tcp"):
         listens = connection.status == psutil.CONN_LISTEN and connection.pid is not None
-        if listens and connection.laddr and connection.laddr.port == port:
-            return psutil.Process(connection.pid)
+        if listens and connection.laddr and connection.laddr.port == int(port):
+            process = psutil.Process(connection.pid)
+            return process if process.name() == "java" else None
     return None
 
 

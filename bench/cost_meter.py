@@ -36,7 +36,6 @@ from bench.cost_parts import (
     IN_PLACE,
     JSON,
     KAFKA,
-    METER_THREAD,
     NATIVE_THREADS,
     OTHER,
     RECEIVING,
@@ -76,10 +75,9 @@ _TRIED = 20_000
 class _Account:
     """What one thread has spent; only this thread writes to it."""
 
-    __slots__ = ("crossings", "inside", "name", "since_ns", "spent_ns")
+    __slots__ = ("crossings", "inside", "since_ns", "spent_ns")
 
-    def __init__(self, name: str) -> None:
-        self.name = name
+    def __init__(self) -> None:
         self.inside: list[str] = []
         self.since_ns = 0
         self.spent_ns: Counter[str] = Counter()
@@ -140,7 +138,7 @@ class Meter:
         """Return the account of the calling thread."""
         found: _Account | None = getattr(self._local, "account", None)
         if found is None:
-            found = self._local.account = _Account(thread_of(threading.current_thread().name))
+            found = self._local.account = _Account()
             self._accounts[threading.get_native_id()] = found
         return found
 
@@ -182,7 +180,7 @@ class Meter:
         return Totals(time.process_time_ns(), threads, crossings, self._crossing_ns)
 
     def _price(self) -> float:
-        account = _Account(METER_THREAD)
+        account = _Account()
         timed = time.thread_time_ns()
         for _ in range(_TRIED):
             account.enter(OTHER)
@@ -196,11 +194,12 @@ class Meter:
                 replace(boundary, partial(self.timed, part))
         if "broker" in rooms:
             replace("broker.embedded.writer:Writer.submit", self._metering_jobs)
+            replace("broker.embedded.writer:Writer.submit_alone", self._metering_jobs)
         replace("asyncio.events:Handle._run", self._metering_handles)
         replace("concurrent.futures.thread:_WorkItem.run", self._metering_items)
 
     def _metering_jobs(self, submit: Callable[..., Any]) -> Callable[..., Any]:
-        """Return a `Writer.submit` whose jobs belong to the parts of their functions."""
+        """Return a `Writer.submit` or `submit_alone` whose jobs belong to the parts of their functions."""
 
         def submitting(writer: Any, run: Callable[..., Any]) -> Any:
             return submit(writer, self.timed(_part_of_function(run) or OTHER, run))

@@ -1,6 +1,7 @@
 """bench.cost: which part a function's time belongs to, what was spent between two reports, and a metered server."""
 
 import asyncio
+import socket
 import threading
 import time
 from collections import Counter
@@ -12,7 +13,7 @@ import pybase64
 import pytest
 from rich.console import Console
 
-from bench.cost import Roles, setups_of
+from bench.cost import Roles, broker_process, setups_of
 from bench.cost_meter import BOUNDARIES, Meter, replace
 from bench.cost_parts import (
     APPEND,
@@ -247,6 +248,13 @@ def test_the_store_is_left_out_only_where_there_is_one() -> None:
     ]
     on_kafka = load_settings(None, {"PICTUREMATCH_BROKER": "kafka://kafka:9092"})
     assert [setup.name for setup in setups_of(on_kafka)] == ["free decision", "real engine"]
+
+
+def test_only_a_kafka_broker_on_this_machine_is_measured() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as other:
+        port = other.getsockname()[1]
+        for named in ("embedded", f"kafka://127.0.0.1:{port}", "kafka://192.0.2.1:9092"):
+            assert broker_process(load_settings(None, {"PICTUREMATCH_BROKER": named})) is None
 
 
 @pytest.mark.timeout(120)
