@@ -34,6 +34,15 @@ class LoadResult:
         return float(np.percentile(self.latencies_ms, share))
 
 
+def merged_load(parts: Sequence[LoadResult]) -> LoadResult:
+    """Return several loads as one."""
+    return LoadResult(
+        [spent for part in parts for spent in part.latencies_ms],
+        sum(part.seconds for part in parts),
+        sum(part.failed for part in parts),
+    )
+
+
 def match_call(jpeg: bytes, device_ip: str, **fields: Any) -> bytes:
     """A whole PictureMatch request with further `fields`, ready to be sent."""
     picture = pybase64.b64encode(jpeg).decode()

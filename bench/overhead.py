@@ -16,7 +16,7 @@ import click
 from rich.console import Console
 from rich.table import Table
 
-from bench.load import LoadResult, match_call, run_load
+from bench.load import LoadResult, match_call, merged_load, run_load
 from bench.people import enrol_features, made_up_features, people_records
 from bench.pictures import bench_pictures
 from bench.server import log_environment, running_server
@@ -100,7 +100,7 @@ class DirectEngine:
 
 
 def _print(rows: dict[str, list[LoadResult]], cores: int, what: str) -> None:
-    merged = {name: _merge(parts) for name, parts in rows.items()}
+    merged = {name: merged_load(parts) for name, parts in rows.items()}
     single, all_cores = merged["engine, 1 thread"], merged[f"engine, {cores} threads"]
     table = Table(title=f"{cores} cores, {what}; milliseconds")
     for column in ("", "n", "p50", "p99", "p99.9", "added p50", "pictures/s", "of all cores", "failed"):
@@ -123,14 +123,6 @@ def _print(rows: dict[str, list[LoadResult]], cores: int, what: str) -> None:
         f"{cores} cores; the engine alone has them for itself. Deadline 60 s, so that the row of 64 is not cut short. "
         "Aims: added p50 at concurrency 1 at most 3 ms (Kafka: 15 ms); the best system row at least 0.95 of all cores "
         "(Kafka: 0.9)."
-    )
-
-
-def _merge(parts: Sequence[LoadResult]) -> LoadResult:
-    return LoadResult(
-        [spent for part in parts for spent in part.latencies_ms],
-        sum(part.seconds for part in parts),
-        sum(part.failed for part in parts),
     )
 
 

@@ -6,7 +6,7 @@ import re
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 
@@ -32,12 +32,21 @@ def log_environment(settings: Settings) -> Mapping[str, str]:
     return {"PICTUREMATCH_BROKER": settings.broker, "PICTUREMATCH_LOG__TOPIC_PREFIX": settings.log.topic_prefix}
 
 
+SERVE = ("picturematch", "serve", "--port", "0", "--log-level", "warning")
+"""The module that runs as a server, and its arguments."""
+
+
 @dataclass(frozen=True, slots=True)
 class Server:
-    """A running server."""
+    """A running server; its standard input and output are pipes."""
 
     port: int
-    pid: int
+    process: "subprocess.Popen[bytes]"
+
+    @property
+    def pid(self) -> int:
+        """The id of its process."""
+        return self.process.pid
 
     @property
     def url(self) -> str:
@@ -46,26 +55,30 @@ class Server:
 
 
 @contextmanager
-def running_server(settings: Mapping[str, str]) -> Iterator[Server]:
+def running_server(settings: Mapping[str, str], program: Sequence[str] = SERVE) -> Iterator[Server]:
     """Start a server with these environment settings (PICTUREMATCH_...), and stop it at the end.
+
+    `program`: the module that runs, and its arguments.
 
     Raises:
         RuntimeError: it did not start; what it said is above.
     """
     with tempfile.TemporaryDirectory(prefix="picturematch-bench-") as folder:
-        process = subprocess.Popen(
-            [sys.executable, "-m", "picturematch", "serve", "--port", "0", "--log-level", "warning"],
+        process = subprocess.Popen(  # noqa: S603 - our own command line
+            [sys.executable, "-m", *program],
             # A log that the caller uses for real must get no load and no made-up people, unless it was asked for.
             env={**os.environ, **_OWN, "PICTUREMATCH_DATA_FOLDER": folder, **settings},
+            stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
         )
         try:
-            yield Server(_port(process), process.pid)
+            yield Server(_port(process), process)
         finally:
             process.terminate()
             process.wait(timeout=30)
-            if process.stdout:
-                process.stdout.close()
+            for pipe in (process.stdin, process.stdout):
+                if pipe:
+                    pipe.close()
 
 
 def _port(process: "subprocess.Popen[bytes]") -> int:

@@ -26,6 +26,9 @@ _log = logging.getLogger(__name__)
 
 _AFTER_FAILED_COMMIT_S = 1.0
 
+_FEW = 64
+"""The most records of a checkpoint after which the runner waits for more; a sink that is behind gets more at a time."""
+
 
 class _Pending:
     """Whether delivered records are pending, which means that they are not checkpointed yet."""
@@ -67,6 +70,7 @@ async def run_sink(
     *,
     read_at: ReadAt,
     max_batch: int = 500,
+    gather_s: float = 0.0,
     idle_exit_s: float | None = None,
     letters: Letters | None = None,
     meter: Meter | None = None,
@@ -80,6 +84,8 @@ async def run_sink(
         stop: The event that ends the function after a last checkpoint.
         read_at: Reads one record of the topic.
         max_batch: The most records per checkpoint.
+        gather_s: The seconds without delivery after a checkpoint of few records, so that a sink whose checkpoint costs
+            more than its records gets those that arrive meanwhile together.
         idle_exit_s: The seconds without records after which the function ends; None runs until `stop`.
         letters: The dead letters that the sink has added; they are committed with the offsets.
         meter: Counts the delivered records.
@@ -115,6 +121,8 @@ async def run_sink(
                 delivered += len(records)
                 _note(meter, records)
                 logged = None
+                if gather_s and len(records) <= _FEW:
+                    await pause(gather_s, stop)
             else:
                 if logged != (logged := str(failure)):
                     _log.warning("%s", logged)

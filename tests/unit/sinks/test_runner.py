@@ -88,8 +88,22 @@ def record(partition: int, offset: int) -> Record:
     return Record("events", partition, offset, 0, None, b"{}")
 
 
-async def run(sink: TellingSink, member: ScriptedMember, idle_exit_s: float | None = 0.01) -> int:
-    return await run_sink(sink, member, {0: 9, 1: 3}, asyncio.Event(), read_at=nothing_there, idle_exit_s=idle_exit_s)  # type: ignore[arg-type]
+async def run(
+    sink: TellingSink,
+    member: ScriptedMember,
+    idle_exit_s: float | None = 0.01,
+    stop: asyncio.Event | None = None,
+    gather_s: float = 0.0,
+) -> int:
+    return await run_sink(
+        sink,
+        member,  # type: ignore[arg-type]
+        {0: 9, 1: 3},
+        stop or asyncio.Event(),
+        read_at=nothing_there,
+        gather_s=gather_s,
+        idle_exit_s=idle_exit_s,
+    )
 
 
 async def test_a_checkpoint_flushes_before_it_commits() -> None:
@@ -100,6 +114,35 @@ async def test_a_checkpoint_flushes_before_it_commits() -> None:
     assert await run(sink, member) == 3
     assert story == ["add 0:5 1:2 0:6", "flush", "commit 0:7", "commit 1:3", "close"]
     assert sink.standings == {0: PartitionOffsets(5, 9), 1: PartitionOffsets(None, 3)}
+
+
+async def test_records_gather_after_a_checkpoint_unless_the_sink_is_behind(monkeypatch: pytest.MonkeyPatch) -> None:
+    story: list[str] = []
+
+    async def pause(seconds: float, _: asyncio.Event) -> bool:
+        story.append(f"wait {seconds:g}")
+        return False
+
+    monkeypatch.setattr("sinks.runner.pause", pause)
+    many = [record(0, offset) for offset in range(6, 71)]
+    member = ScriptedMember([[record(0, 5)], many, [record(0, 71)]], story)
+    assert await run(TellingSink(story), member, gather_s=0.25) == 67
+    assert [step for step in story if not step.startswith("add")] == [
+        *("flush", "commit 0:6", "wait 0.25"),
+        *("flush", "commit 0:71"),
+        *("flush", "commit 0:72", "wait 0.25", "close"),
+    ]
+
+
+async def test_a_stop_ends_the_gathering() -> None:
+    story: list[str] = []
+    stop = asyncio.Event()
+    member = ScriptedMember([[record(0, 5)]], story)
+    work = asyncio.create_task(run(TellingSink(story), member, None, stop, gather_s=60))
+    await until(lambda: "commit 0:6" in story)
+    stop.set()
+    assert await asyncio.wait_for(work, 5) == 1
+    assert story[-1] == "close"
 
 
 async def test_a_log_that_is_out_of_reach_at_the_start_is_waited_for() -> None:
