@@ -76,10 +76,8 @@ def half_written(path: Path | str, data: bytes, *, mode: int = 0o600, folder: in
     """
     half = f"{path}{HALF}"
     try:
-        with _open_half(half, mode, folder) as file:
+        with _synced_half(half, mode, folder) as file:
             file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
         yield half
     finally:
         with suppress(FileNotFoundError):  # the caller renamed the file
@@ -97,10 +95,8 @@ def new_file(path: Path, *, mode: int = 0o600) -> Iterator[BinaryIO]:
         raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), str(path))
     half = f"{path}{HALF}"
     try:
-        with _open_half(half, mode) as file:
+        with _synced_half(half, mode) as file:
             yield file
-            file.flush()
-            os.fsync(file.fileno())
         Path(half).rename(path)
     finally:
         Path(half).unlink(missing_ok=True)
@@ -111,20 +107,19 @@ def new_file(path: Path, *, mode: int = 0o600) -> Iterator[BinaryIO]:
 def replaced_file(path: Path) -> Iterator[BinaryIO]:
     """Yield an open file that gets the name `path` at the end of the `with` block, durably; after an error it is gone.
 
-    The contents of a file that had that name are then overwritten. The new file is readable by its owner only.
+    The contents of a file that had that name, and of one that was not finished, are overwritten with zeros. The new file
+    is readable by its owner only.
     """
     half = f"{path}{HALF}"
     try:
-        with _open_half(half, 0o600) as file:
+        with _synced_half(half, 0o600) as file:
             yield file
-            file.flush()
-            os.fsync(file.fileno())
         with _opened_to_overwrite(path) as former:
             Path(half).rename(path)
             sync_folder(path.parent)
             _overwrite(former)
     finally:
-        Path(half).unlink(missing_ok=True)
+        remove_overwritten(Path(half))
 
 
 def remove_overwritten(path: Path) -> None:
@@ -157,11 +152,15 @@ def _overwrite(descriptor: int | None) -> None:
     os.fsync(descriptor)
 
 
-def _open_half(half: str, mode: int, folder: int | None = None) -> BinaryIO:
+@contextmanager
+def _synced_half(half: str, mode: int, folder: int | None = None) -> Iterator[BinaryIO]:
+    """Yield a new, empty file, whose contents are durable once the block has ended."""
     flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW
-    file = os.fdopen(os.open(half, flags, 0o600, dir_fd=folder), "wb")
-    os.fchmod(file.fileno(), mode)
-    return file
+    with os.fdopen(os.open(half, flags, 0o600, dir_fd=folder), "wb") as file:
+        os.fchmod(file.fileno(), mode)
+        yield file
+        file.flush()
+        os.fsync(file.fileno())
 
 
 def write_new(path: str, data: bytes) -> bool:

@@ -5,10 +5,11 @@ change or remove single records: they stay until retention or compaction removes
 """
 
 import asyncio
+import os
 import secrets
 import time
-from collections.abc import Mapping, Sequence
-from contextlib import aclosing
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import aclosing, contextmanager
 from pathlib import Path
 from uuid import uuid4
 
@@ -138,29 +139,32 @@ async def _erase_in_folder(
     if not places:
         await asyncio.to_thread(remove_overwritten, copy)
         return
-    former = await asyncio.to_thread(_identity, copy)
-    path = await asyncio.to_thread(file_erasure, folder, Erasure(places, note, others), secrets.token_hex(8))
-    ends_s = time.monotonic() + _SERVER_TAKES_S
-    while path.exists() or (former is not None and await asyncio.to_thread(_identity, copy) == former):
-        stopped, late = not in_use(folder), time.monotonic() > ends_s
-        if stopped or late:
-            reason = "has stopped" if stopped else f"has not erased the records within {_SERVER_TAKES_S:g} s"
-            raise UserError(
-                f"the person is deleted, but the server on {folder} {reason}: it erases the person's records as soon as"
-                " it can, at the latest when it is started again; see its log lines"
-            )
-        await asyncio.sleep(_LOOK_AGAIN_S)
+    with _watched(copy) as copy_remains:
+        path = await asyncio.to_thread(file_erasure, folder, Erasure(places, note, others), secrets.token_hex(8))
+        ends_s = time.monotonic() + _SERVER_TAKES_S
+        while path.exists() or copy_remains():
+            stopped, late = not in_use(folder), time.monotonic() > ends_s
+            if stopped or late:
+                reason = "has stopped" if stopped else f"has not erased the records within {_SERVER_TAKES_S:g} s"
+                raise UserError(
+                    f"the person is deleted, but the server on {folder} {reason}: it erases the person's records as"
+                    " soon as it can, at the latest when it is started again; see its log lines"
+                )
+            await asyncio.sleep(_LOOK_AGAIN_S)
     if refused(path).exists():
         raise UserError(f"the server on {folder} could not read {refused(path)}: run the command of the same version")
 
 
-def _identity(path: Path) -> tuple[int, int] | None:
-    """Return what tells a file from one that replaces it; None: there is no file."""
+@contextmanager
+def _watched(path: Path) -> Iterator[Callable[[], bool]]:
+    """Yield a function that returns whether the file that has this path now still has one."""
     try:
-        found = path.stat()
+        file = path.open("rb")
     except FileNotFoundError:
-        return None
-    return found.st_ino, found.st_mtime_ns
+        yield lambda: False
+        return
+    with file:
+        yield lambda: os.fstat(file.fileno()).st_nlink > 0
 
 
 def _until_s(traces: Traces, specs: Sequence[TopicSpec], *, embedded: bool) -> Mapping[str, float]:

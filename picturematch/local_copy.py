@@ -13,11 +13,10 @@ import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
 
-from broker.port import DELETIONS_KEPT_MS, Broker, BrokerError, Position, Record
+from broker.port import Broker, BrokerError, Position, Record
 from contract.files import HALF, remove_overwritten, replaced_file
 from contract.people.keys import REMOVE_COPIES_KEY
 from engine.gallery.parts_file import About, UnusableCopy, form_of_copies, read_about, read_parts, write_parts
@@ -46,26 +45,22 @@ class _Outdated(Exception):
     """The copy that is being written must not be kept."""
 
 
-@dataclass(frozen=True, slots=True)
-class _Written:
-    at_s: float
-    version: int
-
-
 class LocalCopy:
     """The copy of `people`, the fold of the people topic, in the file `path`; one process at a time may use it.
 
     All methods are called on one event loop. `people` is empty until `restore` has returned. `clock`: epoch seconds.
+    `kept`: whether a copy is kept; otherwise a file that is there from before is removed.
     """
 
-    def __init__(self, people: People, topic: str, path: Path, clock: Callable[[], float] = time.time) -> None:
-        self._people, self._topic, self._path, self._clock = people, topic, path, clock
-        self._last: Record | None = None
-        self._written: _Written | None = None
+    def __init__(
+        self, people: People, topic: str, path: Path, clock: Callable[[], float] = time.time, *, kept: bool = True
+    ) -> None:
+        self._people, self._topic, self._path, self._clock, self._kept = people, topic, path, clock, kept
+        self._last: tuple[int, str] | None = None  # offset and digest of the last record that the people contain
+        self._written: About | None = None
         self._erased = False  # somebody was erased, so no copy of before may stay
         self._outdated = threading.Event()  # tells the writing thread to stop
         self._look = asyncio.Event()
-        self._kept_s = DELETIONS_KEPT_MS / 1000
         self._broker: Broker | None = None
         self._failed_s: float | None = None
 
@@ -78,10 +73,10 @@ class LocalCopy:
         self._broker = broker
         try:
             about = await asyncio.to_thread(self._about)
-            reason = await self._doubt(broker, about)
+            reason = await self._doubt(broker, about) if self._kept else "gallery.local_copy is off"
             if reason is None:
                 await asyncio.to_thread(self._fill, about)
-                self._written = _Written(about.written_s, self._people.version)
+                self._written, self._last = about, (about.last_offset, about.last_sha256)
                 _log.info("%d faces come from the local copy %s", self._people.faces_count, self._path)
                 return {0: self._people.version}
         except FileNotFoundError:
@@ -97,7 +92,7 @@ class LocalCopy:
     def take(self, records: Sequence[Record]) -> None:
         """Note records of the people topic that were applied to the people."""
         if records:
-            self._last = records[-1]
+            self._last = records[-1].offset, _digest(records[-1])
         if any(record.key == REMOVE_COPIES_KEY for record in records):
             self._erased = True
             self._outdated.set()
@@ -121,37 +116,36 @@ class LocalCopy:
             self._outdated.set()
 
     async def _tend(self) -> None:
-        if self._erased:
+        allowed = self._kept and self._people.faces_count >= LEAST_FACES and not self._people.unreadable
+        if self._erased or (self._written is not None and not allowed):
             self._erased = False
             await self._remove()
-        if self._broker is not None and self._is_due():
-            self._kept_s = (await self._broker.deletions_kept(self._topic)).kept_ms / 1000
-            await self._write()
+        if allowed and self._broker is not None and self._is_due():
+            await self._write(self._broker)
 
     def _is_due(self) -> bool:
-        people, now_s = self._people, self._clock()
-        if people.faces_count < LEAST_FACES or people.unreadable or self._last is None:
-            return False
+        now_s, written = self._clock(), self._written
         if self._failed_s is not None and now_s - self._failed_s < _LATER_S:
             return False
-        if self._written is None:
+        if written is None:
             return True
-        since_s, changes = now_s - self._written.at_s, people.version - self._written.version
-        many = changes >= max(_MANY_CHANGES, people.faces_count // _CHANGES_SHARE)
-        return (many and since_s >= _SOON_S) or (changes > 0 and since_s >= _LATER_S) or since_s >= self._kept_s / 4
+        since_s, changes = now_s - written.written_s, self._people.version - written.last_offset - 1
+        many = changes >= max(_MANY_CHANGES, self._people.faces_count // _CHANGES_SHARE)
+        return (many and since_s >= _SOON_S) or (changes > 0 and since_s >= _LATER_S) or since_s >= written.kept_s / 4
 
-    async def _write(self) -> None:
+    async def _write(self, broker: Broker) -> None:
+        kept_ms = (await broker.deletions_kept(self._topic)).kept_ms
         people, last = self._people, self._last
-        if last is None or last.offset + 1 != people.version:
+        if last is None or last[0] + 1 != people.version or people.unreadable:
             return
         about = About(
             form=_form(),
             embedder=people.embedder or "",
             dimension=people.dimension,
             written_s=self._clock(),
-            kept_s=self._kept_s,
-            last_offset=last.offset,
-            last_sha256=_digest(last),
+            kept_s=kept_ms / 1000,
+            last_offset=last[0],
+            last_sha256=last[1],
         )
         parts = people.parts()
         self._outdated.clear()
@@ -170,7 +164,7 @@ class LocalCopy:
                 "the local copy %s cannot be written (%s); the next try is in an hour", self._path, error.strerror
             )
         else:
-            self._failed_s, self._written = None, _Written(about.written_s, parts.directory.version)
+            self._failed_s, self._written = None, about
             _log.info("the local copy %s has %d faces", self._path, len(parts.directory.faces))
 
     def _pause(self) -> None:
@@ -179,7 +173,7 @@ class LocalCopy:
         time.sleep(_PAUSE_S)
 
     def _about(self) -> About:
-        Path(f"{self._path}{HALF}").unlink(missing_ok=True)
+        remove_overwritten(Path(f"{self._path}{HALF}"))
         return read_about(self._path)
 
     def _fill(self, about: About) -> None:
@@ -207,10 +201,9 @@ class LocalCopy:
         if (about.embedder, about.dimension) != (people.embedder, people.dimension):
             return "it was made with another embedder"
         kept, end = await broker.deletions_kept(self._topic), (await broker.end_offsets(self._topic))[0]
-        self._kept_s = min(about.kept_s, kept.kept_ms / 1000)
         if age_s < -_CLOCK_SLACK_S:
             return "it was written in the future, by the clock of this machine"
-        if age_s > self._kept_s / 2:
+        if age_s > min(about.kept_s, kept.kept_ms / 1000) / 2:
             return f"it is older than half of the time for which the topic {self._topic} keeps deletions"
         if about.last_offset < kept.complete_from.get(0, 0):
             return "the log has removed deletions that are newer"
@@ -219,7 +212,6 @@ class LocalCopy:
             record = await broker.read_at(Position(self._topic, 0, about.last_offset))
         if record is None or _digest(record) != about.last_sha256:
             return f"the topic {self._topic} does not have its last record any more, or is another log's"
-        self._last = record
         return None
 
 

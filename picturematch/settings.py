@@ -224,9 +224,7 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     @property
     def local_copy_folder(self) -> Path | None:
-        """The folder of the local copy of the people; None: no copy is kept."""
-        if not self.gallery.local_copy:
-            return None
+        """The folder of the local copy of the people, whether or not one is kept; None: there is no place for one."""
         return self.gallery.local_copy_folder or (self.data_folder if self.broker == _EMBEDDED else None)
 
     @property

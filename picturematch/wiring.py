@@ -86,7 +86,8 @@ class NetworkRole:
         folder = self._settings.local_copy_folder
         if folder is None:
             return NoCopy()
-        return LocalCopy(self.people, self._settings.topics.people, folder / COPY_FILE, clock)
+        kept = self._settings.gallery.local_copy
+        return LocalCopy(self.people, self._settings.topics.people, folder / COPY_FILE, clock, kept=kept)
 
     def slow_search(self) -> str | None:
         """Return in a sentence that the library of a quicker index is not installed; None: searches are quick."""

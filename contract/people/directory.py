@@ -97,7 +97,7 @@ class Directory:
         return found
 
     def directory_parts(self) -> DirectoryParts:
-        """Return what the directory consists of; later changes do not affect it. This takes some 30 ns a face.
+        """Return what the directory consists of; later changes do not affect it.
 
         Raises:
             ValueError: the directory has unreadable records, which the parts cannot contain.

@@ -30,14 +30,14 @@ class RowStore:
     def __init__(self, dimension: int) -> None:
         self.dimension = dimension
         self._rows: dict[FaceId, int] = {}
-        self._vectors: list[NDArray[np.float32]] = []
-        self._owners: list[list[PersonRecord | None]] = []
-        self._numbers: list[NDArray[np.int32]] = []
-        self._sets: dict[str, BitMap] = {}
-        self._count = 0
-        self._shared = 0  # the number of first rows that a view may have
-        self._own_chunks: set[int] = set()  # chunks whose list of people no view has
-        self._own_sets: set[str] = set()  # sets that no view has
+        self._vectors: list[NDArray[np.float32]]
+        self._owners: list[list[PersonRecord | None]]
+        self._numbers: list[NDArray[np.int32]]
+        self._sets: dict[str, BitMap]
+        self._count: int
+        self._shared: int  # the number of first rows that a view may have
+        self._own_chunks: set[int]  # chunks whose list of people no view has
+        self._own_sets: set[str]  # sets that no view has
         self._clear()
 
     def add(self, face: FaceId, vector: Vector, owner: PersonRecord | None) -> None:

@@ -77,7 +77,7 @@ class Machine:
         self.make = EmbeddedMake(folder / "log")
         self.path = folder / "people.copy"
         self.clock: Callable[[], float] = lambda: self.make.now_ms / 1000
-        self.embedder = EMBEDDER
+        self.embedder, self.kept = EMBEDDER, True
 
     @property
     def half(self) -> Path:
@@ -93,7 +93,7 @@ class Machine:
         async with self.make.open() as log:
             await log.ensure_topics([TopicSpec(TOPIC, 1, compacted=True)])
             people, read = People(DIMENSION, self.embedder), list[int]()
-            copy = LocalCopy(people, TOPIC, self.path, lambda: self.clock())
+            copy = LocalCopy(people, TOPIC, self.path, lambda: self.clock(), kept=self.kept)
             topic = PeopleTopic(people, TOPIC, copy.take)
 
             def take(records: list[Record]) -> None:
@@ -219,6 +219,8 @@ async def test_a_copy_is_written_once_the_log_can_be_asked(
             await until(lambda: "is written later: the log is away" in caplog.text)
         running.copy._look.set()
         await until(machine.path.exists)
+    async with machine.process() as running:
+        assert (running.read, running.names()) == ([], {"ann", "bob"})
 
 
 async def test_a_copy_made_with_another_embedder_is_not_used(
@@ -322,7 +324,33 @@ async def test_a_process_that_ends_while_it_writes_leaves_no_half_of_a_copy(
         await running.write([*enrolled("ann", 0), *enrolled("bob", 1)])
         running.copy._look.set()
         await until(machine.half.exists)
-    await until(lambda: list(machine.path.parent.glob("people.copy*")) == [])
+        linked = machine.path.with_suffix(".linked")
+        linked.hardlink_to(machine.half)
+    await until(lambda: not machine.half.exists())
+    assert not machine.path.exists()
+    assert set(linked.read_bytes()) <= {0}, "what was written is overwritten"
+
+
+async def test_too_few_faces_for_a_copy_remove_the_copy(machine: Machine) -> None:
+    await machine.with_copy_of("ann", "bob")
+    async with machine.process(keep=True) as running:
+        await running.write(deleted("ann"))
+        running.copy._look.set()
+        await until(lambda: not machine.path.exists())
+        assert running.names() == {"bob"}
+
+
+async def test_a_copy_is_removed_where_none_is_kept_any_more(
+    machine: Machine, caplog: pytest.LogCaptureFixture
+) -> None:
+    await machine.with_copy_of("ann", "bob")
+    machine.kept = False
+    async with machine.process(keep=True) as running:
+        running.copy._look.set()
+        assert running.read == [0, 1, 2, 3]
+        assert not machine.path.exists()
+    assert "read from the log: gallery.local_copy is off" in caplog.text
+    assert not machine.path.exists()
 
 
 async def test_a_half_of_a_copy_that_a_crash_left_is_removed_at_the_next_start(machine: Machine) -> None:
