@@ -107,8 +107,8 @@ def new_file(path: Path, *, mode: int = 0o600) -> Iterator[BinaryIO]:
 def replaced_file(path: Path) -> Iterator[BinaryIO]:
     """Yield an open file that gets the name `path` at the end of the `with` block, durably; after an error it is gone.
 
-    The contents of a file that had that name, and of one that was not finished, are overwritten with zeros. The new file
-    is readable by its owner only.
+    The contents of a file that had that name, and of one that was not finished, are overwritten with zeros. The new
+    file is readable by its owner only.
     """
     half = f"{path}{HALF}"
     try:
