@@ -39,7 +39,7 @@ from picturematch.opening import open_broker
 from picturematch.settings import Settings, load_settings
 from tests.support.kafka_dev import DevBroker
 
-_START_S = 60.0
+_START_S = 180.0
 _CLIENTS = 6
 _DEVICES = 7
 """Of each client."""

@@ -24,7 +24,7 @@ from engine.vision.networks.standin import draw_face, draw_scene
 
 _COMPARE_CALL = "/SophonMatch/api/compare"
 _FIQA_CALL = "/SophonFace/api/FIQA"
-_START_S = 120.0
+_START_S = 180.0
 _STOP_S = 120.0
 _CALL_S = 60.0
 _SETTLED_S = 120.0

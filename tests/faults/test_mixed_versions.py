@@ -11,7 +11,7 @@ from tests.support.kafka_dev import DevBroker
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(300)
+@pytest.mark.timeout(600)
 async def test_the_released_version_and_this_one_keep_every_promise_together(
     kafka_to_break: DevBroker, tmp_path: Path
 ) -> None:

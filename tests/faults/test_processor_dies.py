@@ -94,7 +94,6 @@ async def answered_within(seconds: float, ask: Callable[[], Any]) -> bool:
     return False
 
 
-@pytest.mark.timeout(240)
 async def test_when_one_of_two_processors_is_killed_the_other_serves_its_doors_long_before_the_session_timeout(site):
     await site.start(processors=2)
     await site.processors[0].end(signal.SIGKILL)
@@ -103,7 +102,6 @@ async def test_when_one_of_two_processors_is_killed_the_other_serves_its_doors_l
     assert [door for door, was_served in zip(doors, served, strict=True) if not was_served] == []
 
 
-@pytest.mark.timeout(240)
 async def test_when_the_only_processor_is_killed_an_idle_ingress_says_so_and_refuses_at_once(site):
     await site.start(processors=1)
     assert (await site.match("10.0.0.1"))[0] == 200
@@ -122,7 +120,6 @@ async def test_when_the_only_processor_is_killed_an_idle_ingress_says_so_and_ref
     await until_asked(site.is_ready, SOON_S)
 
 
-@pytest.mark.timeout(240)
 async def test_when_a_processor_lives_but_answers_nothing_calls_are_refused_until_it_answers(site):
     await site.start(processors=1)
     site.processors[0].send(signal.SIGSTOP)
@@ -140,7 +137,6 @@ async def test_when_a_processor_lives_but_answers_nothing_calls_are_refused_unti
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(240)
 async def test_a_members_topic_that_is_made_again_leaves_the_processor_known(site: Site, kafka_bootstrap: str) -> None:
     await site.start(processors=1)
     topics = load_settings(None, site.environment).topics

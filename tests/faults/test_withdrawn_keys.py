@@ -89,7 +89,6 @@ async def roles(kafka_bootstrap: str, tmp_path: Path) -> AsyncIterator[list[Role
         await asyncio.gather(*(role.end() for role in started))
 
 
-@pytest.mark.timeout(240)
 async def test_on_kafka_another_ingress_refuses_a_deleted_key_and_goes_on_so_after_a_processor_is_killed(roles) -> None:
     here, there, processor = roles
     async with aiohttp.ClientSession() as session:
@@ -109,7 +108,6 @@ async def test_on_kafka_another_ingress_refuses_a_deleted_key_and_goes_on_so_aft
         await until_asked(lambda: keys.refused(kept), BOUND_S)
 
 
-@pytest.mark.timeout(120)
 async def test_on_the_embedded_log_a_deleted_key_is_refused_at_once_and_stays_refused_after_a_kill(
     tmp_path: Path,
 ) -> None:

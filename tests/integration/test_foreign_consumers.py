@@ -198,7 +198,6 @@ async def test_kafkajs_reads_each_event_once_with_its_default_isolation(written:
     check(written, await until_ends(written, read, *command))
 
 
-@pytest.mark.timeout(300)  # Maven may have to fetch the console consumer
 async def test_kafkas_console_consumer_reads_each_event_once(written: Written) -> None:
     found = java_and_jars("kafka-tools")
     if found is None and os.environ.get(REQUIRED) != "1":

@@ -17,8 +17,6 @@ from tests.support.chromium import Page, browsing, chromium
 from tests.support.ports import free_port
 from tests.support.waiting import until_asked
 
-pytestmark = pytest.mark.timeout(300)
-
 PATIENCE_S = 30.0
 DOOR = device_id_at("10.0.0.1")
 LISTEN = """

@@ -100,7 +100,6 @@ async def prepared(system: Any) -> None:
     await until(lambda: len(system.people) == 2)
 
 
-@pytest.mark.timeout(60)
 @pytest.mark.parametrize("fault", FAULTS, ids=["gone", "damaged", "of another key", "no person"])
 async def test_a_change_that_keeps_a_lost_info_is_refused_and_holds_nothing_up(tmp_path: Path, fault: Fault) -> None:
     logs = Logs()
@@ -121,7 +120,6 @@ async def test_a_change_that_keeps_a_lost_info_is_refused_and_holds_nothing_up(t
         assert (await stored(system, "anna")).info["room"] == 7, "nothing was written over it"
 
 
-@pytest.mark.timeout(60)
 async def test_a_change_with_an_info_repairs_and_so_do_a_deletion_and_another_enrolment(tmp_path: Path) -> None:
     logs = Logs()
     async with running(tmp_path, wrap=logs) as system:
@@ -137,7 +135,6 @@ async def test_a_change_with_an_info_repairs_and_so_do_a_deletion_and_another_en
         assert (await stored(system, "bert")).info["room"] == 10
 
 
-@pytest.mark.timeout(60)
 async def test_an_enrolment_is_not_taken_for_a_repetition_where_the_info_is_lost(tmp_path: Path) -> None:
     logs = Logs()
     async with running(tmp_path, wrap=logs) as system:
@@ -150,7 +147,6 @@ async def test_an_enrolment_is_not_taken_for_a_repetition_where_the_info_is_lost
         assert events["e4"]["outcome"] == "updated"
 
 
-@pytest.mark.timeout(60)
 async def test_embeddings_of_another_embedder_need_no_info_and_go_with_the_person(tmp_path: Path) -> None:
     logs = Logs()
     async with running(tmp_path, wrap=logs) as system:
@@ -182,7 +178,6 @@ async def test_of_a_lost_info_a_match_gives_what_is_in_memory(tmp_path: Path) ->
         assert "room" not in answer.identity_info
 
 
-@pytest.mark.timeout(60)
 async def test_while_the_log_cannot_be_read_the_lane_tries_again_and_refuses_nothing(tmp_path: Path) -> None:
     logs, failures = Logs(), 0
 

@@ -131,14 +131,12 @@ async def open_doors(tmp_path: Path, rounds: int) -> tuple[list[str], list[str]]
         return await killed_again_and_again(tmp_path / "data", broker, command, rounds)
 
 
-@pytest.mark.timeout(300)
 async def test_nothing_is_lost_however_often_the_sink_is_killed(tmp_path: Path) -> None:
     written, got = await deliver_all(tmp_path, ROUNDS)
     assert set(got) == set(written)
     assert len(got) < 2 * len(written)
 
 
-@pytest.mark.timeout(300)
 async def test_no_door_opens_twice_however_often_the_sink_is_killed(tmp_path: Path) -> None:
     written, got = await open_doors(tmp_path, ROUNDS)
     assert set(got) <= set(written)

@@ -112,7 +112,6 @@ def is_other_outcome(row: dict[str, Any]) -> bool:
     return bool(row["then"]["outcome"] != row["now"]["outcome"])
 
 
-@pytest.mark.timeout(240)
 async def test_what_happened_on_kafka_is_decided_again_without_any_difference(kafka_bootstrap, tmp_path):
     async with kafka_site(kafka_bootstrap, tmp_path) as site:
         passages = Passages(site, seed=3)
@@ -132,7 +131,6 @@ WEEK_S = 7 * 86_400.0
 
 
 @pytest.mark.longest
-@pytest.mark.timeout(240)
 @pytest.mark.parametrize("age_s", [WEEK_S - 3600, WEEK_S + 1800], ids=["whole", "half expired"])
 async def test_an_hour_that_is_a_week_old_is_decided_again_without_any_difference(tmp_path, age_s):
     """Requests are kept for a week, so that of the older hour only the second half is left."""

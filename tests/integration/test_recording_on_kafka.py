@@ -3,8 +3,6 @@
 import base64
 from pathlib import Path
 
-import pytest
-
 from capture.reader import CaptureReader
 from tests.integration.test_roles_on_kafka import MATCH, USERS, create_topics, environment, post, roles
 from tests.support.commands import finish, run, start
@@ -44,7 +42,6 @@ async def test_decisions_with_changes_in_between_are_recorded_and_come_out_again
     assert CaptureReader(out).manifest.people_from == 0
 
 
-@pytest.mark.timeout(240)
 async def test_a_following_recording_has_every_decision_of_all_partitions_and_is_continued_after_a_kill(
     kafka_bootstrap: str, tmp_path: Path
 ) -> None:

@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Any
 
 import aiohttp
-import pytest
 
 from contract.http import EVENTS_PATH, MATCH_PATH
 from tests.integration.test_push import got, site, upload_to
@@ -87,12 +86,10 @@ async def over_two_kills(made: AbstractAsyncContextManager[Processes], tmp_path:
     return [None if name is None else ids.index(name) for name in repeated]
 
 
-@pytest.mark.timeout(300)
 async def test_a_match_after_a_kill_repeats_the_one_before_it(tmp_path: Path) -> None:
     assert await over_two_kills(embedded_site(tmp_path, **WINDOW), tmp_path) == [None, None, 0, 1, 0, 1]
 
 
-@pytest.mark.timeout(300)
 async def test_a_match_after_a_kill_repeats_the_one_before_it_on_kafka(tmp_path: Path, kafka_bootstrap: str) -> None:
     repeated = await over_two_kills(kafka_site(kafka_bootstrap, tmp_path, **WINDOW), tmp_path)
     assert repeated == [None, None, 0, 1, 0, 1]

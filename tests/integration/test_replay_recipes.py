@@ -54,7 +54,6 @@ def box(_: Body) -> Answer:
     return 200, {"retcode": "1", "identity_id": REGULAR, "name": "Regular", "score": 97.5, "identity_info": {}}
 
 
-@pytest.mark.timeout(240)
 @pytest.mark.parametrize("title", TITLES)
 async def test_every_command_of_a_recipe_runs(tmp_path: Path, title: str) -> None:
     async with embedded_site(tmp_path) as site:

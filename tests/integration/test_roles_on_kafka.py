@@ -165,7 +165,6 @@ async def test_roles_need_kafka_and_topics_too():
         assert "kafka://" in refused.err
 
 
-@pytest.mark.timeout(240)
 async def test_roles_wait_for_a_broker_and_outlive_its_loss_without_a_restart(kafka_to_break):
     broker = kafka_to_break
     given = environment(broker.bootstrap)

@@ -106,7 +106,6 @@ async def killed_again_and_again(data: Path, rounds: int) -> list[str]:
     return written
 
 
-@pytest.mark.timeout(300)
 async def test_every_event_is_stored_once_however_often_the_sink_is_killed(tmp_path: Path) -> None:
     written = await killed_again_and_again(tmp_path / "data", ROUNDS)
     assert sorted(stored(tmp_path / "data")) == sorted(written)

@@ -128,7 +128,6 @@ async def erased(running: Processes, who: str, unknown: list[str]) -> None:
     assert await person_of(running.url, who) is None
 
 
-@pytest.mark.timeout(300)
 async def test_whoever_is_enrolled_after_passing_by_as_a_stranger_passes(tmp_path: Path) -> None:
     async with embedded_site(tmp_path, **STRANGERS) as running:
         await enrol(running.url, "7", 7)
@@ -145,13 +144,11 @@ async def test_whoever_is_enrolled_after_passing_by_as_a_stranger_passes(tmp_pat
         await expect_no_difference(running, await recorded(running, tmp_path / "capture"))
 
 
-@pytest.mark.timeout(300)
 async def test_a_stranger_is_enrolled_once_and_recognised_the_next_time(tmp_path: Path) -> None:
     outcomes = await enrolments_of_a_stranger(embedded_site(tmp_path, **STRANGERS), tmp_path)
     assert sorted(outcomes) == ["enrolled"] + ["known"] * (len(outcomes) - 1)
 
 
-@pytest.mark.timeout(300)
 async def test_a_stranger_is_enrolled_once_and_recognised_on_kafka(tmp_path: Path, kafka_bootstrap: str) -> None:
     outcomes = await enrolments_of_a_stranger(kafka_site(kafka_bootstrap, tmp_path, **STRANGERS), tmp_path)
     assert sorted(outcomes) == ["enrolled"] + ["known"] * (len(outcomes) - 1)
@@ -185,7 +182,6 @@ async def over_kills(made: AbstractAsyncContextManager[Processes]) -> tuple[list
         return matches, [event.match_id for event in events]
 
 
-@pytest.mark.timeout(300)
 async def test_a_kill_between_the_match_and_the_enrolment_loses_nothing_and_doubles_nothing(tmp_path: Path) -> None:
     matches, enrolled = await over_kills(embedded_site(tmp_path, **STRANGERS))
     assert Counter(enrolled) == Counter(matches), "each exactly once"
@@ -197,7 +193,6 @@ async def test_a_kill_between_the_match_and_the_enrolment_on_kafka(tmp_path: Pat
     assert Counter(enrolled) == Counter(matches), "each exactly once"
 
 
-@pytest.mark.timeout(300)
 async def test_beyond_the_bound_the_oldest_stranger_leaves(tmp_path: Path) -> None:
     bound = {"PICTUREMATCH_MATCHING__MAX_STRANGERS": "3"}
     async with embedded_site(tmp_path, **STRANGERS, **bound) as running:
@@ -276,7 +271,6 @@ async def test_a_replay_and_a_retry_enrol_nobody_and_a_late_match_neither(tmp_pa
         assert dict(admin[1].headers).keys() == {Headers.REQUEST_ID, Headers.ACTOR}, "nobody waits for it"
 
 
-@pytest.mark.timeout(300)
 async def test_no_receiver_that_acts_gets_a_stranger(tmp_path: Path) -> None:
     async with receiving() as door, embedded_site(tmp_path, **STRANGERS, **acting(tmp_path, door)) as running:
         await enrol(running.url, "7", 7)

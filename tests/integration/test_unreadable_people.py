@@ -148,7 +148,6 @@ def enrolled(identity_id: str, seed: int) -> list[tuple[bytes, bytes | None]]:
     return list(decision.people_records([(0, 0)]))
 
 
-@pytest.mark.timeout(300)
 async def test_one_that_comes_while_running_stops_matches_until_its_key_is_written_again(open_site, caplog):
     async with open_site() as site:
         assert (await site.enrol("anna", 1))[0] == 200
@@ -183,7 +182,6 @@ async def test_one_that_comes_while_running_stops_matches_until_its_key_is_writt
     assert GARBAGE.decode("latin-1") not in caplog.text
 
 
-@pytest.mark.timeout(300)
 async def test_what_stood_in_the_log_before_is_waited_out_by_a_process_that_stays_up(open_site):
     async with open_site(*enrolled("bert", 2), (ANNA, GARBAGE)) as site:
         for told in await site.wait_ready(False):
@@ -194,7 +192,6 @@ async def test_what_stood_in_the_log_before_is_waited_out_by_a_process_that_stay
         assert (await site.match(2))[1]["identity_id"] == "bert"
 
 
-@pytest.mark.timeout(300)
 async def test_what_a_later_record_has_replaced_already_holds_nothing_up(open_site):
     first = [(ANNA, GARBAGE), (b"\xff\xfe", GARBAGE), (b"\xff\xfe", None), *enrolled("anna", 1)]
     async with open_site(*first) as site:
@@ -202,7 +199,6 @@ async def test_what_a_later_record_has_replaced_already_holds_nothing_up(open_si
         assert (await site.match(1))[1]["identity_id"] == "anna"
 
 
-@pytest.mark.timeout(300)
 async def test_every_kind_of_damage_is_waited_out(open_site):
     async with open_site(*enrolled("bert", 2)) as site:
         await site.wait_ready()
@@ -222,7 +218,6 @@ async def until_told(site: Site, door: str, name: str) -> None:
             assert name
 
 
-@pytest.mark.timeout(300)
 async def test_a_call_removes_somebody_whose_record_cannot_be_read(open_site):
     async with open_site(*enrolled("anna", 1), *enrolled("bert", 2), (ANNA, GARBAGE)) as site:
         await site.wait_ready(False)
@@ -236,7 +231,6 @@ async def test_a_call_removes_somebody_whose_record_cannot_be_read(open_site):
         assert (await site.match(1))[1]["identity_id"] == "anna"
 
 
-@pytest.mark.timeout(300)
 async def test_requests_that_were_accepted_before_are_refused_and_recorded_so(tmp_path):
     """The ingress does not know yet what the processor has read: its calls still get the answer that is recorded."""
     async with embedded_site(tmp_path, enrolled("anna", 1)) as site:
@@ -251,7 +245,6 @@ async def test_requests_that_were_accepted_before_are_refused_and_recorded_so(tm
         assert {event["error"]["code"] for event in refused} <= {50380}
 
 
-@pytest.mark.timeout(300)
 async def test_a_request_about_people_that_nobody_waits_for_does_not_stand_before_the_call_that_repairs(tmp_path):
     async with embedded_site(tmp_path, [*enrolled("anna", 1), (person_key("bert"), GARBAGE)]) as site:
         change = EnrolRequest(request_id="change", identity_id="carla", received_time_s=1.0, photo=photo(3))
@@ -267,7 +260,6 @@ async def test_a_request_about_people_that_nobody_waits_for_does_not_stand_befor
         assert (letter.stage, letter.topic) == ("enrol", site.topics.admin)
 
 
-@pytest.mark.timeout(300)
 async def test_what_somebody_waits_for_is_refused_and_a_match_without_a_deadline_waits_for_the_repair(tmp_path):
     async with embedded_site(tmp_path, [*enrolled("anna", 1), (person_key("bert"), GARBAGE)]) as site:
         asked = MatchRequest(
@@ -298,7 +290,6 @@ async def test_what_somebody_waits_for_is_refused_and_a_match_without_a_deadline
         assert (events["again"]["outcome"], events["change"]["outcome"]) == ("matched", "refused")
 
 
-@pytest.mark.timeout(300)
 async def test_the_command_on_kafka_removes_it_beside_the_running_roles(kafka_bootstrap):
     bad = b"person/\xff\x1b"
     async with kafka_site(kafka_bootstrap, [*enrolled("anna", 1), (bad, GARBAGE), (ANNA, GARBAGE)]) as site:
@@ -328,7 +319,6 @@ async def test_the_command_on_kafka_removes_it_beside_the_running_roles(kafka_bo
         assert again.status == 1
 
 
-@pytest.mark.timeout(300)
 async def test_the_server_on_the_embedded_log_stays_up_and_the_command_repairs_it(tmp_path):
     async with open_embedded(tmp_path, role="owner", clock_ms=lambda: int(time.time() * 1000)) as log:
         await log.ensure_topics(load_settings(None, {}).topic_specs)

@@ -7,7 +7,6 @@ import uuid
 from collections import Counter
 from dataclasses import replace
 
-import pytest
 from aiohttp import web
 from msgspec import structs
 
@@ -39,7 +38,6 @@ def passing_by(log: KafkaBroker, topics: Topics, written: list[Event]) -> Repeat
     return Repeating(append, 0.02)
 
 
-@pytest.mark.timeout(300)
 async def test_a_door_opens_at_most_once_and_in_time_while_processes_come_and_go(kafka_bootstrap: str) -> None:
     given = {
         "PICTUREMATCH_BROKER": f"kafka://{kafka_bootstrap}",

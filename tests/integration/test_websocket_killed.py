@@ -11,7 +11,6 @@ from dataclasses import replace
 from pathlib import Path
 
 import aiohttp
-import pytest
 
 from broker.embedded import open_embedded
 from broker.kafka.broker import open_kafka
@@ -49,7 +48,6 @@ async def names(socket: aiohttp.ClientWebSocketResponse, count: int) -> list[str
     return [json.loads((await socket.receive(PATIENCE_S)).data)["event_id"] for _ in range(count)]
 
 
-@pytest.mark.timeout(300)
 async def test_after_each_kill_a_client_that_connects_again_has_what_happens_from_then_on(tmp_path: Path) -> None:
     chance, data, port = random.Random(20), tmp_path / "data", free_port()
     number = 0
@@ -109,7 +107,6 @@ async def test_a_port_that_is_taken_and_an_origin_that_is_none_are_one_sentence(
         assert "origins" in refused.err
 
 
-@pytest.mark.timeout(240)
 async def test_two_processes_on_kafka_each_send_every_event_to_their_own_clients(kafka_bootstrap: str) -> None:
     given = environment(kafka_bootstrap)
     await create_topics(given)

@@ -67,18 +67,23 @@ class Services:
         self.replicas[name] = [self._replica(name, service, number) for number in range(count)]
 
     def wait_until_healthy(self, name: str) -> None:
-        """Run the file's check beside each of the service's processes; AssertionError when one does not get healthy."""
+        """Run the file's check beside each of the service's processes; AssertionError when one does not get healthy.
+
+        A process has its start period and then as many checks in a row as an engine lets fail.
+        """
         check = self.file["services"][name]["healthcheck"]
+        within_s = _seconds(check["start_period"]) + check["retries"] * _seconds(check["interval"])
         for one in self.replicas[name]:
-            deadline_s = time.monotonic() + float(check["start_period"].removesuffix("s"))
-            while one.host.run(_checking(name, check), one.environment).returncode:
-                assert time.monotonic() < deadline_s, f"{name} does not get healthy: {self.printed(name)}"
-                assert one.process.poll() is None, f"{name} ended: {self.printed(name)}"
+            deadline_s = time.monotonic() + within_s
+            while (found := one.host.run(_checking(name, check), one.environment)).returncode:
+                why = f"{(found.stdout + found.stderr).decode(errors='replace')}\n{self.printed(name)}"
+                assert time.monotonic() < deadline_s, f"{name} does not get healthy: {why}"
+                assert one.process.poll() is None, f"{name} ended: {why}"
                 time.sleep(0.2)
 
     def stop(self, name: str) -> None:
         """End the service's processes as the engine does; AssertionError where the grace period is too short."""
-        grace_s = float(self.file["services"][name]["stop_grace_period"].removesuffix("s"))
+        grace_s = _seconds(self.file["services"][name]["stop_grace_period"])
         running = [one.process for one in self.replicas[name] if one.process.poll() is None]
         for process in running:
             process.send_signal(_STOP_SIGNALS.get(name, signal.SIGTERM))
@@ -129,6 +134,10 @@ def services(folder: Path, key: str, **variables: str) -> Iterator[Services]:
     file = compose(PICTUREMATCH_API_KEY=key, **variables)
     with TemporaryDirectory(prefix="pm-pg-") as open_folder, Networks(_subnets(file), folder) as networks:
         yield Services(file, networks, folder, Path(open_folder))
+
+
+def _seconds(period: str) -> float:
+    return float(period.removesuffix("s"))
 
 
 def _subnets(file: Mapping[str, Any]) -> dict[str, IPv4Network]:

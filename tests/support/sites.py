@@ -23,7 +23,7 @@ from picturematch.wiring import run_system
 from tests.support.commands import Finished, run
 from tests.support.faces import MODELS
 
-START_S = 60.0
+START_S = 180.0
 
 
 class Site(Protocol):

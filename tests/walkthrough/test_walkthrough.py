@@ -21,7 +21,7 @@ from tests.support.hosts import Host, cannot_be_made
 from tests.support.programs import needed
 
 PROGRAMS = Path(__file__).parent
-START_S = 60.0
+START_S = 180.0
 RECEIVER = {"PICTUREMATCH_INGEST__EVENT_URL_HOSTS": '["www.xxx.com"]'}
 """The operator allows the host to which the walk-throughs have events sent."""
 INSIDE, OUTSIDE = "10.77.0.1", "10.78.0.1"

@@ -160,7 +160,6 @@ async def test_a_member_that_begins_a_new_epoch_after_it_was_given_up_commits_no
         assert found == [b"0", b"1"], f"committed events: {found}; an event that is there twice is doubled"
 
 
-@pytest.mark.timeout(300)
 @pytest.mark.parametrize("seed", [1, pytest.param(2, marks=pytest.mark.slow)])
 async def test_whatever_of_a_transaction_comes_late_by_chance_no_event_is_lost_or_doubled(
     proxied_kafka: DevBroker, proxy: KafkaProxy, seed: int

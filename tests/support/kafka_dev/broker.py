@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 KAFKA_VERSION = "4.1.1"
-START_LIMIT_S = 60.0
+START_LIMIT_S = 180.0
 STOP_LIMIT_S = 10.0
 
 HOW_TO_GET_ONE = (

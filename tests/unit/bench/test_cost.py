@@ -257,7 +257,6 @@ def test_only_a_kafka_broker_on_this_machine_is_measured() -> None:
             assert broker_process(load_settings(None, {"PICTUREMATCH_BROKER": named})) is None
 
 
-@pytest.mark.timeout(120)
 def test_a_metered_server_answers_and_tells_what_each_part_took() -> None:
     calls = [match_call(pybase64.b64decode(drawn_photo(number)), "10.0.0.1") for number in range(3)]
     program = ("bench.cost_server", DECIDED_ONCE, "serve", "--port", "0", "--log-level", "error")
