@@ -16,6 +16,7 @@ from contract.terms import PERSON_STRANGER
 from contract.text import printable
 from contract.vectors import Vector, Vectors
 from engine.calls.lookalikes import share_permission, share_scope
+from engine.gallery.packed import rounded
 from engine.gallery.pairs import AlikePair
 from engine.gallery.templates import mean_of_faces
 from engine.policy import Policy
@@ -60,7 +61,7 @@ class Faces(Directory):
     def _put_face(self, key: FaceKey, record: FaceRecord, vector: Vector) -> None:
         super()._put_face(key, record, vector)
         if key.embedder == self._embedder:
-            self._vectors[key] = vector
+            self._vectors[key] = rounded(vector)
 
     def _remove_face(self, key: FaceKey) -> None:
         super()._remove_face(key)

@@ -47,6 +47,7 @@ from engine.calls.permission import require_new_permissions
 from engine.calls.repeated import NEW_PERSON_INFO, repeated_face, same_faces
 from engine.calls.reporting import Circumstances
 from engine.context import Context
+from engine.gallery.packed import finer
 from engine.gallery.people import KnownPerson, Snapshot
 from engine.look import Findings, Wanted, look
 from engine.policy import Policy
@@ -305,7 +306,7 @@ def _completed_face(
         identity_id=identity_id,
         number=number,
         embedder=context.models.embedder_identity,
-        templates=replace(face, vector=known.vectors[number]).templates,
+        templates=replace(face, vector=finer(known.vectors[number], face.vector)).templates,
         photo=known.photos.get(number),
     )
 

@@ -40,6 +40,7 @@ from engine.calls.people import (
 )
 from engine.calls.reporting import Circumstances, error_info
 from engine.context import Context
+from engine.gallery.packed import rounded
 from engine.gallery.people import KnownPerson, Snapshot
 
 _BYTES_OF_NUMBER = 4
@@ -268,7 +269,7 @@ def _same_face(person: PreparedPerson, sent: int, enrolled: int, known: KnownPer
         return False
     vector, other = person.vectors.get(sent), known.vectors.get(enrolled)
     if (vector is None) != (other is None) or (
-        vector is not None and other is not None and not np.array_equal(vector, other)
+        vector is not None and other is not None and not np.array_equal(rounded(vector), other)
     ):
         return False
     photo = next((face.photo for face in person.faces if face.number == sent), None)

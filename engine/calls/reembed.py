@@ -33,6 +33,7 @@ from engine.calls.people import (
 )
 from engine.calls.reporting import Circumstances
 from engine.context import Context
+from engine.gallery.packed import finer
 from engine.gallery.people import KnownPerson, Snapshot
 from engine.policy import Policy
 
@@ -173,7 +174,7 @@ def _added(
         raise Refused(Code.BAD_FEATURE_ERROR, f"templates of face {number} of {face.identity_id}: {error}") from error
     if present:
         # The whole face keeps its embedding, so that a search by whole faces decides as before.
-        vector = known.vectors[number]
+        vector = finer(known.vectors[number], vector)
         whole = vector.astype("<f4").tobytes()
         record = structs.replace(record, templates={**face.templates, WHOLE_FACE: whole})
     embedders = {**known.embedders, number: tuple(dict.fromkeys((*known.embedders.get(number, ()), embedder)))}

@@ -2,7 +2,7 @@
 
 A client that receives TIMEOUT cannot know whether the person was enrolled, so sending the same call again must not be
 an error. Two enrolments are the same if they would enrol the same: the photo (by the sha256 of the file that was sent)
-or the feature (by the exact vector), the groups as a set, and the info of a new person, by values and types.
+or the feature (by the vector as it is stored), the groups as a set, and the info of a new person, by values and types.
 """
 
 from collections.abc import Iterator, Mapping
@@ -15,6 +15,7 @@ from contract.requests import EnrolRequest
 from contract.terms import DEFAULT_GROUP, PERSON_EMPLOYEE
 from contract.vectors import Vector
 from engine.calls.people import merged_info
+from engine.gallery.packed import rounded
 from engine.gallery.people import KnownPerson
 
 NEW_PERSON_INFO: Mapping[str, Any] = {"type": PERSON_EMPLOYEE, "permission_ids": ["0"]}
@@ -54,6 +55,6 @@ def repeated_face(
     for number in same_faces(vector, known.vectors):
         photo = known.photos.get(number)
         same_photo = sent_sha256 is None or (photo is not None and photo.digest == sent_sha256)
-        if same_photo and (request.feature is None or np.array_equal(known.vectors[number], vector)):
+        if same_photo and (request.feature is None or np.array_equal(known.vectors[number], rounded(vector))):
             return number
     return None

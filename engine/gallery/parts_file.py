@@ -23,14 +23,15 @@ from contract.people.records import HELD_INFO, PersonRecord, PhotoReference
 from contract.people.site import Site, read_site_record, site_key_of
 from contract.terms import COVERS
 from engine.gallery.covered import CoveredTemplates
+from engine.gallery.packed import Packed
 from engine.gallery.people import PeopleParts
 from engine.gallery.port import FaceId, StoredRows
 from engine.gallery.rows import CHUNK
 
-_FORMAT = 1
+_FORMAT = 2
 _RECORDS = 20_000
 """People, or references to photos, in one member: some megabytes."""
-_WHOLE, _FLOAT, _HALF = np.dtype("<i8"), np.dtype("<f4"), np.dtype("<f2")
+_WHOLE, _SHORT, _FLOAT, _HALF = np.dtype("<i8"), np.dtype("<i2"), np.dtype("<f4"), np.dtype("<f2")
 
 T = TypeVar("T")
 _identity_id = attrgetter("identity_id")
@@ -119,7 +120,8 @@ def write_parts(file: BinaryIO, about: About, parts: PeopleParts, pause: Callabl
         add_column("faces/embedders", (embedders[key.embedder] for key in keys))
         add_faces("rows", parts.rows.faces)
         for number, block in enumerate(parts.rows.blocks):
-            add(f"rows/vectors/{number}", np.ascontiguousarray(block, _FLOAT).data.cast("B"))
+            add(f"rows/vectors/{number}", np.ascontiguousarray(block.numbers, _SHORT).data.cast("B"))
+            add(f"rows/steps/{number}", np.ascontiguousarray(block.steps, _FLOAT).data.cast("B"))
         add_faces("covered", list(covered.rows))
         if covered.rows:
             add("covered/vectors", np.ascontiguousarray(covered.vectors, _HALF).data.cast("B"))
@@ -162,7 +164,10 @@ def read_parts(path: Path) -> PeopleParts:
             for (identity_id, number), code, photo in zip(keys, codes, photos, strict=True)
         }
         blocks = [
-            archive.array(f"rows/vectors/{number}", _FLOAT, (min(CHUNK, contents.rows - first), dimension))
+            Packed(
+                archive.array(f"rows/vectors/{number}", _SHORT, (min(CHUNK, contents.rows - first), dimension)),
+                archive.array(f"rows/steps/{number}", _FLOAT, (min(CHUNK, contents.rows - first),)),
+            )
             for number, first in enumerate(range(0, contents.rows, CHUNK))
         ]
         rows = StoredRows(archive.faces("rows", contents.rows, ids), blocks)

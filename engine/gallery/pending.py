@@ -15,6 +15,7 @@ from contract.people.records import WHOLE_FACE, FaceRecord, PersonRecord
 from contract.people.site import Site
 from contract.vectors import Vector
 from engine.gallery.cosine import deciding_cosines
+from engine.gallery.packed import rounded
 from engine.gallery.people import KnownPerson, People
 from engine.gallery.port import Candidate, Scope, everybody
 from engine.gallery.searched_ahead import NOTHING_SEARCHED, SearchedAhead
@@ -150,7 +151,8 @@ class PendingPeople:
         """
         for face in faces:
             self._lengths.setdefault(face.embedder, len(face.templates[WHOLE_FACE]) // _BYTES_OF_NUMBER)
-        for identity_id, after in people.items():
+        for identity_id, given in people.items():
+            after = replace(given, vectors={number: rounded(vector) for number, vector in given.vectors.items()})
             decided = self._decided.get(identity_id)
             before = self._people.person(identity_id) if decided is None else decided.record
             self._count += (after.record is not None) - (before is not None)

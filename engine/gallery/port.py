@@ -8,6 +8,7 @@ from contract.evidence import EvidenceCandidate
 from contract.people.records import PersonRecord
 from contract.terms import DEFAULT_GROUP
 from contract.vectors import Vector, Vectors
+from engine.gallery.packed import Packed
 
 FaceId = tuple[str, int]
 """The identity_id of a person and the number of one of the person's faces."""
@@ -172,13 +173,13 @@ class Gallery(Protocol):
 
 @dataclass(frozen=True, slots=True, eq=False)
 class StoredRows:
-    """The rows of an index: the face of each row and, by blocks of rows, their vectors (float32).
+    """The rows of an index: the face of each row and, by blocks of rows, their vectors.
 
     `blocks` is read once, by any thread. Each block but the last has as many rows as engine.gallery.rows.CHUNK.
     """
 
     faces: Sequence[FaceId]
-    blocks: Iterable[Vectors]
+    blocks: Iterable[Packed]
 
 
 class FaceIndex(Protocol):

@@ -1,7 +1,8 @@
 """The store of the rows that every index shares: it adds, changes and removes rows, and gives views of them.
 
 Rows lie in chunks, so a gallery grows without being copied. A row that a reader may have is never changed: its face
-gets another row, or the list of people of its chunk is copied first.
+gets another row, or the list of people of its chunk is copied first. A chunk is packed once the next one is begun
+(engine.gallery.packed); views from before keep its float32 array.
 """
 
 from collections import defaultdict
@@ -12,9 +13,10 @@ from numpy.typing import NDArray
 from pyroaring import BitMap
 
 from contract.people.records import PersonRecord
-from contract.vectors import Vector, Vectors
+from contract.vectors import Vector
+from engine.gallery.packed import Packed, rounded
 from engine.gallery.port import FaceId, StoredRows
-from engine.gallery.rows import CHUNK, Places, Rows, listed, set_names
+from engine.gallery.rows import CHUNK, Chunk, Places, Rows, listed, set_names, taken
 
 _FIRST_CAPACITY = 256
 _DEAD_ROWS_KEPT = 1024
@@ -30,7 +32,7 @@ class RowStore:
     def __init__(self, dimension: int) -> None:
         self.dimension = dimension
         self._rows: dict[FaceId, int] = {}
-        self._vectors: list[NDArray[np.float32]]
+        self._vectors: list[Chunk]
         self._owners: list[list[PersonRecord | None]]
         self._numbers: list[NDArray[np.int32]]
         self._sets: dict[str, BitMap]
@@ -42,9 +44,9 @@ class RowStore:
 
     def add(self, face: FaceId, vector: Vector, owner: PersonRecord | None) -> None:
         """Add or replace a face; a face without an owner is stored but not searched."""
-        known = self._rows.get(face)
+        known, vector = self._rows.get(face), rounded(vector)
         if known is not None and known >= self._shared:
-            self._vectors[known // CHUNK][known % CHUNK] = vector
+            self._put(known, vector)
             self._own(known, owner)
             return
         if known is not None:
@@ -70,7 +72,7 @@ class RowStore:
     def vector(self, face: FaceId) -> Vector | None:
         """Return the embedding of a face, or None for an unknown face."""
         row = self._rows.get(face)
-        return None if row is None else self._vectors[row // CHUNK][row % CHUNK].copy()
+        return None if row is None else taken(self._vectors[row // CHUNK], [row % CHUNK])[0]
 
     def stored(self) -> StoredRows:
         """Return the rows as they are now, also those that are not searched; later changes do not affect them."""
@@ -90,7 +92,8 @@ class RowStore:
         for names, rows in _rows_by_sets(stored.faces, owners).items():
             for name in names:
                 sets.setdefault(name, []).append(np.array(rows, np.uint32))
-        self._vectors = list(stored.blocks)
+        *full, last = stored.blocks
+        self._vectors = [*full, last.take(slice(None))]
         self._owners = [list(owners[first : first + CHUNK]) for first in range(0, len(owners), CHUNK)]
         numbers = np.zeros(len(self._vectors) * CHUNK, np.int32)
         numbers[: len(stored.faces)] = [number for _, number in stored.faces]
@@ -126,16 +129,27 @@ class RowStore:
         row, chunk = self._count, self._count // CHUNK
         if chunk == len(self._vectors):
             self._add_chunk()
-        elif row % CHUNK == len(self._vectors[chunk]):
-            more = np.zeros_like(self._vectors[chunk])[: CHUNK - row % CHUNK]
-            self._vectors[chunk] = np.concatenate([self._vectors[chunk], more])
-        self._vectors[chunk][row % CHUNK] = vector
+        last = self._vectors[chunk]
+        if row % CHUNK == len(last):
+            more = np.zeros((min(len(last), CHUNK - len(last)), self.dimension), np.float32)
+            self._vectors[chunk] = np.concatenate([taken(last, slice(None)), more])
+        self._put(row, vector)
         self._owners[chunk].append(None)
         self._numbers[chunk][row % CHUNK] = number
         self._count += 1
         return row
 
+    def _put(self, row: int, vector: Vector) -> None:
+        vectors, place = self._vectors[row // CHUNK], row % CHUNK
+        if isinstance(vectors, np.ndarray):
+            vectors[place] = vector
+        else:
+            vectors.put(place, vector)
+
     def _add_chunk(self) -> None:
+        """Begin a chunk; the one before is full."""
+        if self._vectors and isinstance(full := self._vectors[-1], np.ndarray):
+            self._vectors[-1] = Packed.of(full)
         self._vectors.append(np.zeros((CHUNK, self.dimension), np.float32))
         self._owners.append([])
         self._numbers.append(np.zeros(CHUNK, np.int32))
@@ -173,8 +187,9 @@ class RowStore:
             capacity = CHUNK if len(rows) > CHUNK else min(CHUNK, max(_FIRST_CAPACITY, 2 * len(rows)))
             if chunk == len(self._owners):
                 self._add_chunk()
-            self._vectors[chunk] = np.zeros((capacity, self.dimension), np.float32)
-            self._vectors[chunk][: len(some)] = old.take(some)
+            vectors = np.zeros((capacity, self.dimension), np.float32)
+            vectors[: len(some)] = old.take(some)
+            self._vectors[chunk] = vectors
             self._owners[chunk] = [old.owner(row) for row in some.tolist()]
             self._numbers[chunk][: len(some)] = [old.number(row) for row in some.tolist()]
         self._count = len(rows)
@@ -186,10 +201,10 @@ class RowStore:
         """Notice that the rows of removed faces were given up: `moved_to` has the new row of each old row, or -1."""
 
 
-def _blocks(rows: Rows, wanted: Places) -> Iterator[Vectors]:
+def _blocks(rows: Rows, wanted: Places) -> Iterator[Packed]:
     """Yield the vectors of these rows in blocks of `CHUNK`."""
     for first in range(0, len(wanted), CHUNK):
-        yield rows.take(wanted[first : first + CHUNK])
+        yield rows.packed(wanted[first : first + CHUNK])
 
 
 def _rows_by_sets(

@@ -1,13 +1,15 @@
 """The rows of a gallery, which every index shares: vectors, people, face numbers, sets of groups and permissions.
 
 Rows lie in chunks, so a gallery grows without being copied. A row that a reader may have is never changed: its face
-gets another row, or the list of people of its chunk is copied first. The sets are compressed bitmaps, so a thousand
+gets another row, or the list of people of its chunk is copied first. Vectors have the values with which they are stored
+(engine.gallery.packed): those of the last chunk, which grows, are float32, which is compared quickest; the others are
+packed. The sets are compressed bitmaps, so a thousand
 groups of a million people cost a few bytes for each membership, and a scope is an intersection of bitmaps.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,14 +19,17 @@ from contract.people.keys import MEAN_FACE
 from contract.people.records import PersonRecord
 from contract.vectors import Vector, Vectors
 from engine.gallery.cosine import deciding_cosines
+from engine.gallery.packed import Packed
 from engine.gallery.port import Candidate, Scope
 
 Mask = NDArray[np.bool_]
 Places = NDArray[np.intp]
 """Numbers of rows."""
+Chunk = NDArray[np.float32] | Packed
+"""The vectors of a chunk."""
 
 CHUNK = 1 << 14
-"""The number of rows of a chunk: 32 MB of 512 numbers each."""
+"""The number of rows of a chunk: 16 MB of 512 numbers each, and 32 MB while it grows."""
 
 
 _SMALL_PART = 10
@@ -59,14 +64,14 @@ class Part:
 class Rows:
     """The rows of a gallery at one moment: a value that never changes and that any thread may read.
 
-    `vectors`, `owners` and `numbers`: by chunk, for each row the unit vector (float32), the person (None: a face that
-    is not searched), and the face number; the last chunk may have rows of a later moment. `sets`: by the name of a
-    group or permission (`set_names`), the rows of faces of people in it; also one of the means of faces.
+    `vectors`, `owners` and `numbers`: by chunk, for each row the unit vector (packed, or float32), the person (None: a
+    face that is not searched), and the face number; the last chunk may have rows of a later moment. `sets`: by the
+    name of a group or permission (`set_names`), the rows of faces of people in it; also one of the means of faces.
     """
 
     count: int
     dimension: int
-    vectors: Sequence[NDArray[np.float32]]
+    vectors: Sequence[Chunk]
     owners: Sequence[list[PersonRecord | None]]
     numbers: Sequence[NDArray[np.int32]]
     sets: Mapping[str, BitMap]
@@ -136,18 +141,29 @@ class Rows:
         found = np.empty((*probes.shape[:-1], max(0, end - first)), np.float32)
         for chunk in range(first // CHUNK, -(-end // CHUNK)):
             low, high = max(first, chunk * CHUNK), min(end, (chunk + 1) * CHUNK)
-            vectors = self.vectors[chunk][low - chunk * CHUNK : high - chunk * CHUNK]
-            found[..., low - first : high - first] = probes @ vectors.T if probes.ndim > 1 else vectors @ probes
+            here = products_of(self.vectors[chunk], probes, low - chunk * CHUNK, high - chunk * CHUNK)
+            found[..., low - first : high - first] = here
         return found
 
     def take(self, rows: Places) -> Vectors:
         """Return the vectors of these rows, which may come in any order, as an array of its own."""
         if len(self.vectors) == 1:
-            return self.vectors[0][rows]
+            return taken(self.vectors[0], rows)
         found, chunks = np.empty((len(rows), self.dimension), np.float32), rows // CHUNK
         for chunk in np.unique(chunks).tolist():
             here = np.flatnonzero(chunks == chunk)
-            found[here] = self.vectors[chunk][rows[here] - chunk * CHUNK]
+            found[here] = taken(self.vectors[chunk], rows[here] - chunk * CHUNK)
+        return found
+
+    def packed(self, rows: Places) -> Packed:
+        """Return the vectors of these rows, which may come in any order, as arrays of their own."""
+        found = Packed(np.empty((len(rows), self.dimension), np.int16), np.empty(len(rows), np.float32))
+        chunks = rows // CHUNK
+        for chunk in np.unique(chunks).tolist():
+            here, vectors = np.flatnonzero(chunks == chunk), self.vectors[chunk]
+            places = rows[here] - chunk * CHUNK
+            some = Packed.of(vectors[places]) if isinstance(vectors, np.ndarray) else vectors.chosen(places)
+            found.numbers[here], found.steps[here] = some.numbers, some.steps
         return found
 
     def exact(self, rows: Places, probes: Vector | Vectors, whose: Places | None = None) -> NDArray[np.float64]:
@@ -205,6 +221,20 @@ class Rows:
 
 
 _NO_ROWS = BitMap()
+
+
+def taken(chunk: Chunk, rows: Any) -> Vectors:
+    """Return the vectors of these rows of a chunk, which are anything that selects rows of an array, by number."""
+    found: Vectors = chunk[rows] if isinstance(chunk, np.ndarray) else chunk.take(rows)
+    return found
+
+
+def products_of(chunk: Chunk, probes: Vector | Vectors, low: int, high: int) -> NDArray[np.float32]:
+    """Return the products of the rows of a chunk from `low` to `high` with a vector, or with each of many."""
+    if not isinstance(chunk, np.ndarray):
+        return chunk.products(probes, low, high)
+    vectors = chunk[low:high]
+    return probes @ vectors.T if probes.ndim > 1 else vectors @ probes
 
 
 def listed(rows: BitMap) -> Places:

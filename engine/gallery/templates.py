@@ -12,6 +12,7 @@ import numpy as np
 from contract.people.keys import MEAN_FACE
 from contract.people.records import PersonRecord
 from contract.vectors import Vector
+from engine.gallery.packed import rounded
 from engine.gallery.port import FaceId, FaceIndex, Gallery, StoredRows
 
 _LEAST_LENGTH = 1e-5
@@ -19,9 +20,10 @@ _LEAST_LENGTH = 1e-5
 
 
 def mean_of(vectors: Sequence[Vector]) -> Vector | None:
-    """Return the normalised mean of unit vectors, as float32 of unit length; None where they cancel each other out.
+    """Return the normalised mean of unit vectors as it is stored; None where they cancel each other out.
 
-    The mean is computed in double precision in the order of the vectors, so the same vectors give the same mean.
+    The mean is computed in double precision in the order of the vectors and rounded once (engine.gallery.packed), so
+    the same vectors give the same mean.
     """
     total = vectors[0].astype(np.float64)
     for vector in vectors[1:]:
@@ -29,8 +31,7 @@ def mean_of(vectors: Sequence[Vector]) -> Vector | None:
     length = math.sqrt(float(np.sum(total * total)))
     if length < _LEAST_LENGTH * len(vectors):
         return None
-    mean: Vector = (total / length).astype(np.float32)
-    return mean
+    return rounded((total / length).astype(np.float32))
 
 
 def mean_of_faces(vectors: Mapping[int, Vector]) -> Vector | None:

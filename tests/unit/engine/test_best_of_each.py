@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from contract.people.records import PersonRecord
 from engine.gallery import exact
 from engine.gallery.exact import ExactIndex
+from engine.gallery.packed import rounded
 from engine.gallery.port import Candidate, Gallery, Scope
 
 DIMENSION = 8
@@ -134,7 +135,7 @@ def compared(
         in_any = scope.any_group is None or not scope.any_group.isdisjoint(groups)
         permitted = scope.permission_id is None or at_night
         if number % 7 and in_group and in_any and permitted:
-            cosine = float(np.clip((unit(seed).astype(np.float64) * probe).sum(), -1.0, 1.0))
+            cosine = float(np.clip((rounded(unit(seed)).astype(np.float64) * probe).sum(), -1.0, 1.0))
             nearest[who] = min(nearest.get(who, (2.0, 0)), (-cosine, number))
     return [(who, number, -cosine) for cosine, who, number in sorted((c, w, n) for w, (c, n) in nearest.items())]
 

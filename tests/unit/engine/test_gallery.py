@@ -13,6 +13,7 @@ from contract.people.keys import face_key, person_key
 from contract.people.listing import ListedPage, PeopleFilter
 from contract.people.records import FaceRecord, PersonRecord, PhotoReference
 from engine.gallery.exact import ExactGallery, ExactIndex
+from engine.gallery.packed import rounded
 from engine.gallery.people import People
 from engine.gallery.port import Candidate, FaceIndex, Gallery, Scope
 from engine.gallery.sketch import SketchMaker
@@ -267,7 +268,7 @@ def test_the_nearest_people_come_in_order_and_each_once(topic):
 
     found = gallery.best(unit(1), ALL, 5)
 
-    cosines = {f"p{seed:03}": float(unit(seed) @ unit(1)) for seed in range(2, 400)}
+    cosines = {f"p{seed:03}": float(rounded(unit(seed)) @ unit(1)) for seed in range(2, 400)}
     expected = ["twice", *sorted(cosines, key=lambda who: -cosines[who])[:4]]
     assert [candidate.person.identity_id for candidate in found] == expected
     assert [candidate.cosine for candidate in found[1:]] == pytest.approx(

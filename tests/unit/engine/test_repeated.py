@@ -9,6 +9,7 @@ import pytest
 from contract.people.records import PersonRecord, PhotoReference
 from contract.requests import EnrolRequest
 from engine.calls.repeated import repeated_face
+from engine.gallery.packed import rounded
 from engine.gallery.people import KnownPerson
 
 PHOTO, OTHER = b"the photo", b"another file of the same face"
@@ -40,7 +41,7 @@ def reference(photo: bytes) -> PhotoReference:
     return PhotoReference(sha256=sha256(photo).digest(), partition=0, offset=0)
 
 
-VECTORS = {3: unit(3), 7: unit(7)}
+VECTORS = {3: rounded(unit(3)), 7: rounded(unit(7))}
 PHOTOS = {3: reference(OTHER), 7: reference(PHOTO)}
 FEATURE = {"photo": None, "feature": (0.0,)}
 
@@ -102,6 +103,7 @@ def test_the_same_file_with_another_face_than_the_person_has_is_another_enrolmen
 def test_a_feature_is_the_same_only_number_by_number() -> None:
     assert repeated(asked(**FEATURE)) == 7
     assert repeated(asked(**FEATURE), VECTORS[3]) == 3
+    assert repeated(asked(**FEATURE), unit(7)) == 7, "the vector as it was sent, which is stored with fewer bits"
     assert repeated(asked(**FEATURE), unit(7, turn=1e-4)) is None
     assert repeated(asked(feature=(0.0,))) == 7
     assert repeated(asked(feature=(0.0,), photo=OTHER)) is None

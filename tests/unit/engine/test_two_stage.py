@@ -12,6 +12,7 @@ from contract.people.records import PersonRecord
 from engine.gallery import row_store, rows, two_stage
 from engine.gallery import sketch as sketch_module
 from engine.gallery.exact import ExactGallery, ExactIndex
+from engine.gallery.packed import rounded
 from engine.gallery.port import EVERYBODY, Candidate, FaceId, FaceIndex, Gallery, Scope
 from engine.gallery.sketch import Sketch, SketchMaker, miss_bound
 from engine.gallery.two_stage import Generation, Near, TwoStageGallery, TwoStageIndex
@@ -358,7 +359,7 @@ def test_sigma_is_that_of_the_estimator_and_mates_on_the_floor_are_named():
     """In 512 dimensions the error is sqrt(pi / 2 - 1) / sqrt(512) for strangers, a little more by rounding."""
     maker = SketchMaker(512)
     vectors = np.array([unit(n, 512) for n in range(2048)])
-    measured = maker.measure(vectors)
+    measured = maker.measure(np.array([rounded(vector) for vector in vectors]))
     assert measured.sigma == pytest.approx(np.sqrt(np.pi / 2 - 1) / np.sqrt(512), rel=0.05)
     assert np.all(np.diff(measured.strangers) >= 0)
     assert measured.signs_sigma == pytest.approx(1.0, abs=0.05)
