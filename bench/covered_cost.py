@@ -16,6 +16,7 @@ from rich.console import Console
 from rich.table import Table
 from threadpoolctl import threadpool_limits
 
+from contract.people.held import HeldPerson
 from contract.people.records import COVERED_FACE, PersonRecord
 from contract.people.site import Site
 from contract.terms import COVERS, DEFAULT_GROUP, Cover
@@ -69,7 +70,7 @@ def made_up_people(count: int, chance: np.random.Generator) -> Snapshot:
         for number, (whole, *templates) in enumerate(_units(min(_AT_ONCE, count - first), 1 + len(COVERS), chance)):
             name = f"person-{first + number}"
             person = PersonRecord(identity_id=name, group_ids=(DEFAULT_GROUP,), info={}, faces=(0,), next_face=1)
-            index.add((name, 0), whole, person)
+            index.add((name, 0), whole, HeldPerson.of(person))
             kinds = {COVERED_FACE[cover]: one.tobytes() for cover, one in zip(COVERS, templates, strict=True)}
             covered.put((name, 0), kinds)
     return Snapshot(index.snapshot(1), Site(), covered.snapshot())

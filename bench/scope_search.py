@@ -12,6 +12,7 @@ from rich.console import Console
 from rich.table import Table
 from threadpoolctl import threadpool_limits
 
+from contract.people.held import HeldPerson
 from contract.people.records import PersonRecord
 from contract.vectors import Vector
 from engine.gallery.exact import ExactIndex
@@ -41,7 +42,7 @@ def _gallery(people: int, groups: int, permissions: int, rng: np.random.Generato
             faces=(0,),
             next_face=1,
         )
-        index.add((name, 0), vector, person)
+        index.add((name, 0), vector, HeldPerson.of(person))
     return index.snapshot(1)
 
 

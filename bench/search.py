@@ -16,6 +16,7 @@ from threadpoolctl import threadpool_limits
 from bench.search_data import Kind, isotropic, like_embeddings, probes_near
 from bench.search_misses import interval, try_mates
 from bench.search_ways import Answer, Way, all_compared, others, two_stages
+from contract.people.held import HeldPerson
 from contract.people.records import PersonRecord
 from contract.vectors import Vector, Vectors
 from engine.gallery.port import EVERYBODY, IndexUnavailable, Scope
@@ -66,7 +67,7 @@ def filled(kind: Kind, count: int, rng: np.random.Generator) -> TwoStageGallery:
                 *(group for group, step in every.items() if number % max(1, step) == 0),
             )
             owner = PersonRecord(identity_id=name, group_ids=groups, info={}, faces=(0,), next_face=1)
-            index.add((name, 0), vector, owner)
+            index.add((name, 0), vector, HeldPerson.of(owner))
             number += 1
     index.snapshot(0)
     index.wait()

@@ -165,7 +165,7 @@ class LocalCopy:
             )
         else:
             self._failed_s, self._written = None, about
-            _log.info("the local copy %s has %d faces", self._path, len(parts.directory.faces))
+            _log.info("the local copy %s has %d faces", self._path, sum(parts.directory.embedders.values()))
 
     def _pause(self) -> None:
         if self._outdated.is_set():

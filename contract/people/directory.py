@@ -15,6 +15,10 @@ from contextlib import suppress
 from types import MappingProxyType
 from typing import Protocol
 
+from msgspec import structs
+
+from contract.people.held import HeldPerson
+from contract.people.held_faces import HeldFace, HeldFaces, faces_in, stored_faces_of
 from contract.people.keys import (
     FaceKey,
     NotReadable,
@@ -61,7 +65,8 @@ class Entry(Protocol):
 class Directory:
     """Everybody who is enrolled at `version`, which is the offset behind the last record that was applied.
 
-    The records of people are kept in brief (`PersonRecord.stored_at`). `embedder` is the identity of the embedder in
+    The records of people are kept in brief (`PersonRecord.stored_at`), and in few bytes (contract.people.held), so a
+    record is made whenever somebody asks for it. `embedder` is the identity of the embedder in
     use (or None), `dimension` the length of its vectors (or 0).
     """
 
@@ -69,13 +74,14 @@ class Directory:
         self.version = 0
         self.site = Site()
         self._embedder, self._dimension = embedder, dimension
-        self._persons: dict[str, PersonRecord] = {}
-        self._faces: dict[FaceKey, PhotoReference | None] = {}
-        self._faces_of: Counter[str] = Counter()  # embedder -> faces
+        self._persons: dict[str, HeldPerson] = {}
+        self._others: dict[str, HeldFaces] = {}  # records of faces of people who are not enrolled
+        self._faces_of: Counter[str] = Counter()  # embedder -> faces; never forgets one, so that each has a number
+        self._numbers: dict[str, int] = {}  # embedder -> its number in `HeldFace`
         self._lengths: dict[str, int] = {}  # embedder with faces -> the length of its vectors
         self._foreign: set[tuple[str, int]] = set()  # faces with records of other embedders only; none without embedder
         self._unreadable: dict[bytes, UnreadableRecord] = {}
-        self._listing = Listing(self._persons.get)
+        self._listing = Listing(self.person)
 
     def apply(self, entries: Iterable[Entry]) -> Sequence[UnreadableRecord]:
         """Apply the next records of the topic, in offset order; return those that could not be read.
@@ -105,23 +111,28 @@ class Directory:
         if self._unreadable:
             raise ValueError("a directory with unreadable records cannot be copied")
         return DirectoryParts(
-            self.version, self.site, list(self._persons.values()), self._faces.copy(), dict(self._lengths)
+            self.version,
+            self.site,
+            list(self._persons.values()),
+            list(self._others.values()),
+            dict(self._faces_of),
+            dict(self._lengths),
         )
 
     def _fill(self, parts: DirectoryParts) -> None:
         """Make an empty directory the same as the one whose parts are given."""
         if self.version or self._unreadable:
             raise ValueError("only an empty directory can be filled")
-        faces = dict(parts.faces)
-        persons = {person.identity_id: person for person in parts.persons}
-        listing = Listing(persons.get)
-        listing.fill(parts.persons)
-        self._listing, self._persons, self._faces = listing, persons, faces
-        self._faces_of = Counter(key.embedder for key in faces)
+        self._persons = {person.identity_id: person for person in parts.persons}
+        self._others = {faces.identity_id: faces for faces in parts.others}
+        self._listing.fill(parts.persons)
+        self._faces_of = Counter(parts.embedders)
+        self._numbers = {embedder: number for number, embedder in enumerate(parts.embedders)}
         self._lengths = dict(parts.lengths)
-        if len(self._faces_of) > (self._embedder in self._faces_of):
-            for key in faces:
-                self._note_foreign(key)
+        if any(count for embedder, count in parts.embedders.items() if embedder != self._embedder):
+            for identity_id in (*self._persons, *self._others):
+                for number in {face.number for face in self._stored(identity_id)}:
+                    self._note_foreign(identity_id, number)
         self.site, self.version = parts.site, parts.version
 
     @property
@@ -155,15 +166,16 @@ class Directory:
     @property
     def faces_count(self) -> int:
         """The number of face records of all embedders."""
-        return len(self._faces)
+        return self._faces_of.total()
 
     def hides(self, identity_id: str) -> bool:
         """Return whether a record about this person cannot be read."""
         return any(record.identity_id == identity_id for record in self._unreadable.values())
 
     def keys_of(self, identity_id: str) -> Sequence[bytes]:
-        """Return every key of this person, also those of unreadable records; the time is linear in all faces."""
-        faces = [face_key(*_parts(face)) for face in self._faces if face.identity_id == identity_id]
+        """Return every key of this person, also those of unreadable records."""
+        embedders = list(self._numbers)
+        faces = [face_key(identity_id, face.number, embedders[face.embedder]) for face in self._stored(identity_id)]
         hidden = [key for key, record in self._unreadable.items() if record.identity_id == identity_id]
         return sorted({person_key(identity_id), *faces, *hidden})
 
@@ -172,15 +184,18 @@ class Directory:
 
     def person(self, identity_id: str) -> PersonRecord | None:
         """Return the record of the person with that id, or None."""
-        return self._persons.get(identity_id)
+        held = self._persons.get(identity_id)
+        return None if held is None else held.record()
 
     def everybody(self) -> Iterator[PersonRecord]:
         """Yield the record of every person, in no particular order."""
-        yield from self._persons.values()
+        for held in self._persons.values():
+            yield held.record()
 
     def embedders(self, identity_id: str, number: int) -> tuple[str, ...]:
         """Return the identities of the embedders by which that face has a record."""
-        return tuple(e for e in self._faces_of if FaceKey(identity_id, number, e) in self._faces)
+        embedders = list(self._numbers)
+        return tuple(embedders[face.embedder] for face in self._stored(identity_id) if face.number == number)
 
     def embedding_length(self, embedder: str) -> int | None:
         """Return the length of the vectors of an embedder, by its identity; None: no face has a record of it."""
@@ -188,8 +203,8 @@ class Directory:
 
     def photo(self, identity_id: str, number: int) -> PhotoReference | None:
         """Return the reference to the photo with which the face was enrolled, or None."""
-        references = (self._faces[FaceKey(identity_id, number, e)] for e in self.embedders(identity_id, number))
-        return next((reference for reference in references if reference is not None), None)
+        photos = (face.photo for face in self._stored(identity_id) if face.number == number)
+        return next((photo for photo in photos if photo is not None), None)
 
     def members(self, group_id: str) -> int:
         """Return the number of people in a group."""
@@ -223,37 +238,70 @@ class Directory:
             self._remove_face(key)
 
     def _put_person(self, identity_id: str, person: PersonRecord | None) -> None:
-        self._listing.put(identity_id, self._persons.get(identity_id), person)
-        if person is None:
-            self._persons.pop(identity_id, None)
-        else:
-            self._persons[identity_id] = person
+        before, other = self._persons.get(identity_id), self._others.pop(identity_id, None)
+        known = before or other
+        stored_faces = b"" if known is None else known.stored_faces
+        if known is not None:
+            identity_id = known.identity_id  # the object that the other tables have, so that there is only one
+        if person is not None:
+            after = HeldPerson.of(person, identity_id, stored_faces)
+            self._persons[identity_id] = after
+            self._listing.put(identity_id, before, after)
+            return
+        if stored_faces:
+            self._others[identity_id] = HeldFaces(identity_id, stored_faces)
+        if before is not None:
+            del self._persons[identity_id]
+            self._listing.put(identity_id, before, None)
 
     def _put_face(self, key: FaceKey, record: FaceRecord, vector: Vector) -> None:
-        if key not in self._faces:
-            self._faces_of[key.embedder] += 1
+        number = self._numbers.setdefault(key.embedder, len(self._numbers))
+        before = self._stored(key.identity_id)
+        others = [face for face in before if (face.number, face.embedder) != (key.number, number)]
+        self._faces_of[key.embedder] += len(others) == len(before)
         self._lengths.setdefault(key.embedder, len(vector))
-        self._faces[key] = record.photo
-        self._note_foreign(key)
+        self._store(key.identity_id, [*others, HeldFace.of(key.number, number, record.photo)])
+        self._note_foreign(key.identity_id, key.number)
 
     def _remove_face(self, key: FaceKey) -> None:
-        if key in self._faces:
-            del self._faces[key]
+        before, number = self._stored(key.identity_id), self._numbers.get(key.embedder)
+        others = [face for face in before if (face.number, face.embedder) != (key.number, number)]
+        if len(others) < len(before):
+            self._store(key.identity_id, others)
             self._faces_of[key.embedder] -= 1
             if not self._faces_of[key.embedder]:
                 del self._lengths[key.embedder]
-            self._note_foreign(key)
+            self._note_foreign(key.identity_id, key.number)
 
-    def _note_foreign(self, key: FaceKey) -> None:
-        """Note whether the embedder in use lacks the face, of which a record came or went."""
+    def _held(self, identity_id: str) -> HeldPerson | None:
+        """Return the person with that id in the form in which everybody is kept, or None."""
+        return self._persons.get(identity_id)
+
+    def _one_id(self, identity_id: str) -> str:
+        """Return the equal id that the tables have, so that a further table has no copy of it."""
+        known = self._persons.get(identity_id) or self._others.get(identity_id)
+        return identity_id if known is None else known.identity_id
+
+    def _stored(self, identity_id: str) -> Sequence[HeldFace]:
+        """Return the records of the faces of somebody, enrolled or not."""
+        known = self._persons.get(identity_id) or self._others.get(identity_id)
+        return () if known is None else faces_in(known.stored_faces)
+
+    def _store(self, identity_id: str, faces: Sequence[HeldFace]) -> None:
+        stored, person = stored_faces_of(faces), self._persons.get(identity_id)
+        if person is not None:
+            self._persons[person.identity_id] = structs.replace(person, stored_faces=stored)
+        elif stored:
+            self._others[identity_id] = HeldFaces(self._one_id(identity_id), stored)
+        else:
+            self._others.pop(identity_id, None)
+
+    def _note_foreign(self, identity_id: str, number: int) -> None:
+        """Note whether the embedder in use lacks a face, of which a record came or went."""
         if self._embedder is None:
             return
-        face = key.identity_id, key.number
-        if FaceKey(*face, self._embedder) not in self._faces and (key in self._faces or self.embedders(*face)):
-            self._foreign.add(face)
+        embedders = self.embedders(identity_id, number)
+        if embedders and self._embedder not in embedders:
+            self._foreign.add((identity_id, number))
         else:
-            self._foreign.discard(face)
-
-
-def _parts(face: FaceKey) -> tuple[str, int, str]:
-    return face.identity_id, face.number, face.embedder
+            self._foreign.discard((identity_id, number))

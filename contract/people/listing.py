@@ -5,6 +5,7 @@ from collections import defaultdict
 from collections.abc import Callable, Hashable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
+from typing import Protocol
 
 from contract.people.records import PersonRecord
 
@@ -12,6 +13,8 @@ _FEW = 64
 """So few changes are made in the sorted list one by one; after more changes the whole list is sorted."""
 _MOST_UNSORTED = 1024
 """The fewest changes that are remembered before they are made, so that enrolling many people sorts seldom."""
+_UNSORTED_SHARE = 16
+"""More changes than one id in so many are made: a remembered change takes several times the memory of an id."""
 _REMEMBERED = 8
 """The number of filters whose people are remembered until somebody is changed."""
 
@@ -83,8 +86,36 @@ class SortedIds:
 
     def _sort_if_many(self) -> None:
         # The limit grows with the list, so that adding n ids one after the other sorts about log n times.
-        if len(self._added) + len(self._removed) > max(_MOST_UNSORTED, len(self._ids) // 4):
+        if len(self._added) + len(self._removed) > max(_MOST_UNSORTED, len(self._ids) // _UNSORTED_SHARE):
             self.in_order()
+
+
+class Listed(Protocol):
+    """What of a person says in which sets the person is."""
+
+    @property
+    def person_type(self) -> int:
+        """The type."""
+        ...
+
+    @property
+    def group_ids(self) -> tuple[str, ...]:
+        """The groups, by id."""
+        ...
+
+    @property
+    def permission_ids(self) -> tuple[str, ...]:
+        """The permissions, by id."""
+        ...
+
+
+class ListedPerson(Listed, Protocol):
+    """The same, with the id."""
+
+    @property
+    def identity_id(self) -> str:
+        """The id."""
+        ...
 
 
 class Listing:
@@ -97,7 +128,7 @@ class Listing:
         self._filtered: dict[PeopleFilter, Sequence[str]] = {}
         self._names: dict[str, str] = {}  # id -> name without the difference of cases; filled by searches for names
 
-    def put(self, identity_id: str, before: PersonRecord | None, after: PersonRecord | None) -> None:
+    def put(self, identity_id: str, before: Listed | None, after: Listed | None) -> None:
         """Record that the record of a person has changed; None: there is no record."""
         old = _sets_of(before) if before else frozenset()
         new = _sets_of(after) if after else frozenset()
@@ -110,7 +141,7 @@ class Listing:
         for name in new - old:
             self._sets[name].add(identity_id)
 
-    def fill(self, people: Sequence[PersonRecord]) -> None:
+    def fill(self, people: Sequence[ListedPerson]) -> None:
         """Record the people of an empty list, each once; in the order of their ids, much quicker than one by one."""
         found: defaultdict[frozenset[Hashable], list[str]] = defaultdict(list)
         for person in people:
@@ -168,7 +199,7 @@ def _conditions(wanted: PeopleFilter) -> list[Hashable]:
     return [(name, value) for name in names if (value := getattr(wanted, name)) is not None]
 
 
-def _sets_of(person: PersonRecord) -> frozenset[Hashable]:
+def _sets_of(person: Listed) -> frozenset[Hashable]:
     return _sets(person.person_type, person.group_ids, person.permission_ids)
 
 

@@ -3,8 +3,8 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from contract.people.keys import FaceKey
-from contract.people.records import PersonRecord, PhotoReference
+from contract.people.held import HeldPerson
+from contract.people.held_faces import HeldFaces
 from contract.people.site import Site
 
 
@@ -12,12 +12,14 @@ from contract.people.site import Site
 class DirectoryParts:
     """A directory (contract.people.directory.Directory) without unreadable records, at one version.
 
-    `persons`: the records of all people in brief, each person once. `faces`: for each face the reference to its photo,
-    or None. `lengths`: identity of each embedder with faces -> the length of its vectors.
+    `persons`: everybody who is enrolled, once. `others`: the records of faces of everybody else. `embedders`: the
+    identity of each embedder -> the number of its records of faces, in the order of the numbers that `HeldFace` has.
+    `lengths`: the identity of each embedder with faces -> the length of its vectors.
     """
 
     version: int
     site: Site
-    persons: Sequence[PersonRecord]
-    faces: Mapping[FaceKey, PhotoReference | None]
+    persons: Sequence[HeldPerson]
+    others: Sequence[HeldFaces]
+    embedders: Mapping[str, int]
     lengths: Mapping[str, int]

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from contract.evidence import EvidenceCandidate
-from contract.people.records import PersonRecord
+from contract.people.held import HeldPerson
 from engine.gallery.port import Candidate, FaceId
 
 Mask = NDArray[np.bool_]
@@ -28,7 +28,7 @@ class KnownPlaces:
     others: dict[FaceId, list[int]] = field(default_factory=dict)
 
     @classmethod
-    def of(cls, owners: Sequence[PersonRecord | None], numbers: Sequence[int]) -> "KnownPlaces":
+    def of(cls, owners: Sequence[HeldPerson | None], numbers: Sequence[int]) -> "KnownPlaces":
         """Return the places of the faces of people; a row without an owner has none."""
         places, faces = cls(), dict[str, list[FaceId]]()
         for row, (owner, number) in enumerate(zip(owners, numbers, strict=True)):
@@ -93,7 +93,7 @@ def _claims(rankings: Sequence[Sequence[EvidenceCandidate]], most: int, places: 
 def confirm(
     cosines: NDArray[np.float32],
     mask: Mask,
-    owner_of: Callable[[int], PersonRecord | None],
+    owner_of: Callable[[int], HeldPerson | None],
     places: KnownPlaces,
     rankings: Sequence[Sequence[EvidenceCandidate]],
     most: int,
@@ -125,7 +125,7 @@ def confirm(
     others = (cosines if mask.all() else np.where(mask, cosines, np.float32(_NOWHERE))).max(axis=1)
     holds &= np.where(claims.last > _NOWHERE, others <= claims.last + within, others <= _NOWHERE)
     return [
-        Candidate(owner, ranking[0].number, ranking[0].cosine)
+        Candidate(owner.record(), ranking[0].number, ranking[0].cosine)
         if held and (owner := owner_of(first)) is not None
         else None
         for held, first, ranking in zip(holds.tolist(), claims.firsts.tolist(), rankings, strict=True)

@@ -17,7 +17,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from contract.codec import decode_with, encode
-from contract.people.keys import FaceKey, SiteKey, parse_key, site_key
+from contract.people.held import Frame, HeldPerson
+from contract.people.held_faces import HeldFaces, shared
+from contract.people.keys import SiteKey, parse_key, site_key
 from contract.people.parts import DirectoryParts
 from contract.people.records import HELD_INFO, PersonRecord, PhotoReference
 from contract.people.site import Site, read_site_record, site_key_of
@@ -67,18 +69,20 @@ class _Contents(msgspec.Struct, frozen=True):
     rows: int
     covered: int
     lengths: dict[str, int]
+    others: int = 0
+    embedders: tuple[tuple[str, int], ...] = ()
 
 
 _contents_decoder = msgspec.json.Decoder(_Contents)
 _site_decoder = msgspec.msgpack.Decoder(list[tuple[bytes, bytes]])
-_persons_decoder = msgspec.msgpack.Decoder(list[PersonRecord])
-_photos_decoder = msgspec.msgpack.Decoder(list[PhotoReference | None])
-_ids_decoder = msgspec.msgpack.Decoder(list[str])
+_frames_decoder = msgspec.msgpack.Decoder(list[Frame])
+_persons_decoder = msgspec.msgpack.Decoder(list[tuple[str, int, bytes, bytes]])
+_others_decoder = msgspec.msgpack.Decoder(list[tuple[str, bytes]])
 
 
 def form_of_copies() -> str:
     """Return a digest of the form of the records in a copy; a copy of another form is not read."""
-    _, fields = msgspec.json.schema_components([PersonRecord, PhotoReference])
+    _, fields = msgspec.json.schema_components([PersonRecord, PhotoReference, Frame])
     return sha256(repr((_FORMAT, HELD_INFO, COVERS, CHUNK, fields)).encode()).hexdigest()
 
 
@@ -88,15 +92,12 @@ def write_parts(file: BinaryIO, about: About, parts: PeopleParts, pause: Callabl
     Raises:
         OSError: the file cannot be written.
     """
-    directory, covered = parts.directory, parts.covered.compacted()
-    persons = sorted(directory.persons, key=_identity_id)
-    places, others = {person.identity_id: place for place, person in enumerate(persons)}, list[str]()
-
-    def place_of(identity_id: str) -> int:
-        if identity_id not in places:  # a face of somebody who is not enrolled
-            places[identity_id] = len(places)
-            others.append(identity_id)
-        return places[identity_id]
+    directory, covered, rows = parts.directory, parts.covered.compacted(), parts.rows()
+    persons, others = sorted(directory.persons, key=_identity_id), directory.others
+    # Each face is that of a person, or of somebody whose faces alone are stored.
+    ids = (*map(_identity_id, persons), *map(_identity_id, others))
+    places = {identity_id: place for place, identity_id in enumerate(ids)}
+    frames: dict[Frame, int] = {}
 
     with zipfile.ZipFile(file, "w", zipfile.ZIP_STORED) as archive:
 
@@ -108,28 +109,32 @@ def write_parts(file: BinaryIO, about: About, parts: PeopleParts, pause: Callabl
         def add_column(name: str, values: Iterable[int]) -> None:
             add(name, np.fromiter(values, _WHOLE).tobytes())
 
-        def add_faces(name: str, faces: Iterable[FaceId]) -> None:
-            add_column(f"{name}/persons", (place_of(identity_id) for identity_id, _ in faces))
-            add_column(f"{name}/numbers", (number for _, number in faces))
-
-        embedders = {embedder: code for code, embedder in enumerate(directory.lengths)}
-        keys = list(directory.faces)
-        _add_lists(add, "persons", persons)
-        _add_lists(add, "photos", list(directory.faces.values()))
-        add_faces("faces", [(key.identity_id, key.number) for key in keys])
-        add_column("faces/embedders", (embedders[key.embedder] for key in keys))
-        add_faces("rows", parts.rows.faces)
-        for number, block in enumerate(parts.rows.blocks):
+        for number, first in enumerate(range(0, len(persons), _RECORDS)):
+            some = [
+                (person.identity_id, frames.setdefault(person.frame, len(frames)), person.own, person.stored_faces)
+                for person in persons[first : first + _RECORDS]
+            ]
+            add(f"persons/{number}", msgspec.msgpack.encode(some))
+        add("frames", msgspec.msgpack.encode(list(frames)))
+        for number, first in enumerate(range(0, len(others), _RECORDS)):
+            pairs = [(held.identity_id, held.stored_faces) for held in others[first : first + _RECORDS]]
+            add(f"others/{number}", msgspec.msgpack.encode(pairs))
+        add_column("rows/persons", map(places.__getitem__, rows.ids))
+        add_column("rows/numbers", rows.numbers.tolist())
+        add_column("rows/searched", rows.searched.tolist())
+        for number, block in enumerate(rows.blocks):
             add(f"rows/vectors/{number}", np.ascontiguousarray(block.numbers, _SHORT).data.cast("B"))
             add(f"rows/steps/{number}", np.ascontiguousarray(block.steps, _FLOAT).data.cast("B"))
-        add_faces("covered", list(covered.rows))
+        add_column("covered/persons", (places[identity_id] for identity_id, _ in covered.rows))
+        add_column("covered/numbers", (number for _, number in covered.rows))
         if covered.rows:
             add("covered/vectors", np.ascontiguousarray(covered.vectors, _HALF).data.cast("B"))
-        add("others", msgspec.msgpack.encode(others))
         site = [(site_key(site_key_of(record)), encode(record)) for record in directory.site.records()]
         add("site", msgspec.msgpack.encode(site))
-        counts = (len(persons), len(keys), len(parts.rows.faces), len(covered.rows))
-        contents = _Contents(about, directory.version, *counts, dict(directory.lengths))
+        embedders = tuple(directory.embedders.items())
+        counts = (len(persons), sum(directory.embedders.values()), len(rows.ids), len(covered.rows))
+        lengths = dict(directory.lengths)
+        contents = _Contents(about, directory.version, *counts, lengths, len(others), embedders)
         add("about", msgspec.json.encode(contents))
 
 
@@ -153,16 +158,16 @@ def read_parts(path: Path) -> PeopleParts:
     """
     with _opened(path) as archive:
         contents, dimension = archive.contents, archive.contents.about.dimension
-        persons = archive.lists("persons", _persons_decoder, contents.persons)
-        photos = archive.lists("photos", _photos_decoder, contents.faces)
-        ids = [*map(_identity_id, persons), *archive.decoded("others", _ids_decoder)]
-        embedders = list(contents.lengths)
-        codes = archive.column("faces/embedders", contents.faces, len(embedders))
-        keys = archive.faces("faces", contents.faces, ids)
-        faces = {
-            FaceKey(identity_id, number, embedders[code]): photo
-            for (identity_id, number), code, photo in zip(keys, codes, photos, strict=True)
-        }
+        frames = [frame.shared() for frame in archive.decoded("frames", _frames_decoder)]
+        persons = [
+            HeldPerson(identity_id, frames[frame], own, shared(faces))
+            for identity_id, frame, own, faces in archive.lists("persons", _persons_decoder, contents.persons)
+        ]
+        others = [
+            HeldFaces(identity_id, shared(faces))
+            for identity_id, faces in archive.lists("others", _others_decoder, contents.others)
+        ]
+        ids = [*map(_identity_id, persons), *map(_identity_id, others)]
         blocks = [
             Packed(
                 archive.array(f"rows/vectors/{number}", _SHORT, (min(CHUNK, contents.rows - first), dimension)),
@@ -170,14 +175,21 @@ def read_parts(path: Path) -> PeopleParts:
             )
             for number, first in enumerate(range(0, contents.rows, CHUNK))
         ]
-        rows = StoredRows(archive.faces("rows", contents.rows, ids), blocks)
+        rows = StoredRows(
+            [ids[place] for place in archive.column("rows/persons", contents.rows, len(ids))],
+            archive.array("rows/numbers", _WHOLE, (contents.rows,)).astype(np.int32),
+            archive.array("rows/searched", _WHOLE, (contents.rows,)).astype(np.bool_),
+            blocks,
+        )
         covered = CoveredTemplates()
         if contents.covered:
             vectors = archive.array("covered/vectors", _HALF, (contents.covered, len(COVERS), dimension))
             its = archive.faces("covered", contents.covered, ids)
             covered = CoveredTemplates(vectors, {face: row for row, face in enumerate(its)})
-        directory = DirectoryParts(contents.version, archive.site(), persons, faces, contents.lengths)
-        return PeopleParts(directory, rows, covered)
+        directory = DirectoryParts(
+            contents.version, archive.site(), persons, others, dict(contents.embedders), contents.lengths
+        )
+        return PeopleParts(directory, lambda: rows, covered)
 
 
 class _Archive:
@@ -233,9 +245,3 @@ def _opened(path: Path) -> Iterator[_Archive]:
         raise
     except Exception as error:  # damaged bytes make the library raise errors of many kinds
         raise UnusableCopy("it is damaged") from error
-
-
-def _add_lists(add: Callable[[str, bytes], None], name: str, values: Sequence[Any]) -> None:
-    """Add values as lists of at most `_RECORDS`."""
-    for number, first in enumerate(range(0, len(values), _RECORDS)):
-        add(f"{name}/{number}", msgspec.msgpack.encode(values[first : first + _RECORDS]))

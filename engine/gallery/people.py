@@ -4,7 +4,8 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from contract.people.directory import Directory, Entry
-from contract.people.keys import MEAN_FACE, FaceKey
+from contract.people.held import HeldPerson
+from contract.people.keys import FaceKey
 from contract.people.parts import DirectoryParts
 from contract.people.records import FaceRecord, PersonRecord, PhotoReference
 from contract.people.site import Site
@@ -58,10 +59,13 @@ class Snapshot:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class PeopleParts:
-    """What `People` consist of: the directory, the rows of the index with the means, and the covered templates."""
+    """What `People` consist of: the directory, the rows of the index with the means, and the covered templates.
+
+    `rows` computes the rows, in any thread.
+    """
 
     directory: DirectoryParts
-    rows: StoredRows
+    rows: Callable[[], StoredRows]
     covered: CoveredTemplates
 
 
@@ -101,8 +105,12 @@ class People(Directory):
             ValueError: these people are not empty.
         """
         self._fill(parts.directory)
-        owners = [self._owner(identity_id, number) for identity_id, number in parts.rows.faces]
-        self._templates.fill(parts.rows, owners)
+        rows = parts.rows()
+        found = map(self._persons.get, rows.ids)
+        owners = [
+            person if is_searched else None for person, is_searched in zip(found, rows.searched.tolist(), strict=True)
+        ]
+        self._templates.fill(rows, owners)
         self._covered.fill(parts.covered)
         self.strangers.fill(parts.directory.persons)
         self._snapshot = None
@@ -123,26 +131,32 @@ class People(Directory):
         embedders = {n: self.embedders(identity_id, n) for n in numbers}
         return KnownPerson(person, vectors, embedders, photos, covered=covered)
 
-    def _owner(self, identity_id: str, number: int) -> PersonRecord | None:
-        """Return the person whose record names a face, or who has a mean; None: the face is not searched."""
-        person = self.person(identity_id)
-        named = person is not None and (number == MEAN_FACE or number in person.faces)
-        return person if named else None
-
     def _put_person(self, identity_id: str, person: PersonRecord | None) -> None:
-        before = self.person(identity_id)
+        before = self._held(identity_id)
         super()._put_person(identity_id, person)
-        self.strangers.put(before, person)
-        self._templates.put_person(identity_id, before, person)
+        after = self._held(identity_id)
+        self.strangers.put(before.record() if before is not None and before.frame.by_match else None, person)
+        self._templates.put_person(self._one_id(identity_id), before, after)
 
     def _put_face(self, key: FaceKey, record: FaceRecord, vector: Vector) -> None:
+        before = self._held(key.identity_id)
         super()._put_face(key, record, vector)
+        self._follow(before)
         if key.embedder == self._embedder:
-            self._templates.put_face((key.identity_id, key.number), vector, self.person(key.identity_id))
-            self._covered.put((key.identity_id, key.number), record.templates)
+            face = self._one_id(key.identity_id), key.number
+            self._templates.put_face(face, vector, self._held(key.identity_id))
+            self._covered.put(face, record.templates)
 
     def _remove_face(self, key: FaceKey) -> None:
+        before = self._held(key.identity_id)
         super()._remove_face(key)
+        self._follow(before)
         if key.embedder == self._embedder:
-            self._templates.remove_face((key.identity_id, key.number), self.person(key.identity_id))
-            self._covered.remove((key.identity_id, key.number))
+            face = key.identity_id, key.number
+            self._templates.remove_face(face, self._held(key.identity_id))
+            self._covered.remove(face)
+
+    def _follow(self, before: HeldPerson | None) -> None:
+        """Give the rows of a person the object that the directory has now, so that there is only one of each."""
+        if before is not None:
+            self._templates.put_person(before.identity_id, before, self._held(before.identity_id))

@@ -1,10 +1,14 @@
 """The search port: the interface between decisions and any index that searches the gallery."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import Protocol
 
+import numpy as np
+from numpy.typing import NDArray
+
 from contract.evidence import EvidenceCandidate
+from contract.people.held import HeldPerson
 from contract.people.records import PersonRecord
 from contract.terms import DEFAULT_GROUP
 from contract.vectors import Vector, Vectors
@@ -173,26 +177,30 @@ class Gallery(Protocol):
 
 @dataclass(frozen=True, slots=True, eq=False)
 class StoredRows:
-    """The rows of an index: the face of each row and, by blocks of rows, their vectors.
+    """The rows of an index: the id of each row's person, the number of its face, whether it is searched, its vector.
 
-    `blocks` is read once, by any thread. Each block but the last has as many rows as engine.gallery.rows.CHUNK.
+    `blocks`: the vectors, read once, by any thread. Each block but the last has as many rows as
+    engine.gallery.rows.CHUNK.
     """
 
-    faces: Sequence[FaceId]
+    ids: Sequence[str]
+    numbers: NDArray[np.int32]
+    searched: NDArray[np.bool_]
     blocks: Iterable[Packed]
 
 
 class FaceIndex(Protocol):
     """The index in which the fold of the people topic stores embeddings; only one thread may change it.
 
-    A row with the face number MEAN_FACE is compared only in scopes with `means`.
+    The owner of a face is its person in the form in which the fold keeps everybody, so that both have one object. A row
+    with the face number MEAN_FACE is compared only in scopes with `means`.
     """
 
-    def add(self, face: FaceId, vector: Vector, owner: PersonRecord | None) -> None:
+    def add(self, face: FaceId, vector: Vector, owner: HeldPerson | None) -> None:
         """Add or replace a face; a face without an owner is stored but not searched."""
         ...
 
-    def assign(self, face: FaceId, owner: PersonRecord | None) -> None:
+    def assign(self, face: FaceId, owner: HeldPerson | None) -> None:
         """Assign a face to the present record of its person; None excludes the face from searches."""
         ...
 
@@ -208,11 +216,11 @@ class FaceIndex(Protocol):
         """Return the gallery as it is now."""
         ...
 
-    def stored(self) -> StoredRows:
-        """Return the rows as they are now, also those that are not searched; later changes do not affect them."""
+    def stored(self) -> Callable[[], StoredRows]:
+        """Return what computes the rows as they are now, for any thread; later changes do not affect them."""
         ...
 
-    def fill(self, stored: StoredRows, owners: Sequence[PersonRecord | None]) -> None:
+    def fill(self, stored: StoredRows, owners: Sequence[HeldPerson | None]) -> None:
         """Make an empty index one with these rows; `owners`: the person of each row, None: it is not searched."""
         ...
 

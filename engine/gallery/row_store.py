@@ -5,16 +5,18 @@ gets another row, or the list of people of its chunk is copied first. A chunk is
 (engine.gallery.packed); views from before keep its float32 array.
 """
 
-from collections import defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 
 import numpy as np
 from numpy.typing import NDArray
 from pyroaring import BitMap
 
-from contract.people.records import PersonRecord
+from contract.people.held import HeldPerson
+from contract.people.keys import MEAN_FACE
 from contract.vectors import Vector
 from engine.gallery.packed import Packed, rounded
+from engine.gallery.places import PlacesOfFaces
 from engine.gallery.port import FaceId, StoredRows
 from engine.gallery.rows import CHUNK, Chunk, Places, Rows, listed, set_names, taken
 
@@ -31,9 +33,9 @@ class RowStore:
 
     def __init__(self, dimension: int) -> None:
         self.dimension = dimension
-        self._rows: dict[FaceId, int] = {}
+        self._rows = PlacesOfFaces()
         self._vectors: list[Chunk]
-        self._owners: list[list[PersonRecord | None]]
+        self._owners: list[list[HeldPerson | None]]
         self._numbers: list[NDArray[np.int32]]
         self._sets: dict[str, BitMap]
         self._count: int
@@ -42,7 +44,7 @@ class RowStore:
         self._own_sets: set[str]  # sets that no view has
         self._clear()
 
-    def add(self, face: FaceId, vector: Vector, owner: PersonRecord | None) -> None:
+    def add(self, face: FaceId, vector: Vector, owner: HeldPerson | None) -> None:
         """Add or replace a face; a face without an owner is stored but not searched."""
         known, vector = self._rows.get(face), rounded(vector)
         if known is not None and known >= self._shared:
@@ -52,10 +54,10 @@ class RowStore:
         if known is not None:
             self.remove(face)
         row = self._append(vector, face[1])
-        self._rows[face] = row
+        self._rows.put(face, row)
         self._own(row, owner)
 
-    def assign(self, face: FaceId, owner: PersonRecord | None) -> None:
+    def assign(self, face: FaceId, owner: HeldPerson | None) -> None:
         """Assign a face to the present record of its person; None excludes the face from searches."""
         row = self._rows.get(face)
         if row is not None:
@@ -64,7 +66,7 @@ class RowStore:
     def remove(self, face: FaceId) -> None:
         """Remove a face; an unknown face is ignored."""
         self.assign(face, None)
-        self._rows.pop(face, None)
+        self._rows.remove(face)
         dead = self._count - len(self._rows)
         if dead > _DEAD_ROWS_KEPT and dead > self._count // 4:
             self._compact()
@@ -74,11 +76,11 @@ class RowStore:
         row = self._rows.get(face)
         return None if row is None else taken(self._vectors[row // CHUNK], [row % CHUNK])[0]
 
-    def stored(self) -> StoredRows:
-        """Return the rows as they are now, also those that are not searched; later changes do not affect them."""
-        return StoredRows(list(self._rows), _blocks(self.view(), np.fromiter(self._rows.values(), np.intp)))
+    def stored(self) -> Callable[[], StoredRows]:
+        """Return what computes the rows as they are now, for any thread; later changes do not affect them."""
+        return partial(_stored, self.view(), self._rows.copy())
 
-    def fill(self, stored: StoredRows, owners: Sequence[PersonRecord | None]) -> None:
+    def fill(self, stored: StoredRows, owners: Sequence[HeldPerson | None]) -> None:
         """Make an empty store one with these rows, whose blocks it keeps; `owners`: see the port.
 
         Raises:
@@ -86,21 +88,22 @@ class RowStore:
         """
         if self._count:
             raise ValueError("only an empty store can be filled")
-        if not stored.faces:
+        count = len(stored.ids)
+        if not count:
             return
-        sets: dict[str, list[NDArray[np.uint32]]] = {}
-        for names, rows in _rows_by_sets(stored.faces, owners).items():
+        sets: dict[str, list[Places]] = {}
+        for names, rows in _rows_by_sets(owners, stored.numbers):
             for name in names:
-                sets.setdefault(name, []).append(np.array(rows, np.uint32))
+                sets.setdefault(name, []).append(rows)
         *full, last = stored.blocks
         self._vectors = [*full, last.take(slice(None))]
-        self._owners = [list(owners[first : first + CHUNK]) for first in range(0, len(owners), CHUNK)]
+        self._owners = [list(owners[first : first + CHUNK]) for first in range(0, count, CHUNK)]
         numbers = np.zeros(len(self._vectors) * CHUNK, np.int32)
-        numbers[: len(stored.faces)] = [number for _, number in stored.faces]
+        numbers[:count] = stored.numbers
         self._numbers = list(numbers.reshape(-1, CHUNK))
-        self._sets = {name: BitMap(np.concatenate(rows)) for name, rows in sets.items()}
-        self._rows = {face: row for row, face in enumerate(stored.faces)}
-        self._count = self._shared = len(stored.faces)
+        self._sets = {name: _bitmap(np.concatenate(rows)) for name, rows in sets.items()}
+        self._rows = PlacesOfFaces.of(stored.ids, stored.numbers)
+        self._count = self._shared = count
 
     def view(self) -> Rows:
         """Return the rows as they are now; later changes do not affect the view."""
@@ -154,7 +157,7 @@ class RowStore:
         self._owners.append([])
         self._numbers.append(np.zeros(CHUNK, np.int32))
 
-    def _own(self, row: int, owner: PersonRecord | None) -> None:
+    def _own(self, row: int, owner: HeldPerson | None) -> None:
         chunk, place = divmod(row, CHUNK)
         number = int(self._numbers[chunk][place])
         former = self._owners[chunk][place]
@@ -178,7 +181,7 @@ class RowStore:
     def _compact(self) -> None:
         """Give up the rows of removed faces; the order of the other rows stays."""
         old, kept = self.view(), np.zeros(self._count, np.bool_)
-        kept[list(self._rows.values())] = True
+        kept[self._rows.all_rows()] = True
         moved_to = np.where(kept, np.cumsum(kept) - 1, -1)
         self._clear()
         rows = np.flatnonzero(kept)
@@ -194,7 +197,7 @@ class RowStore:
             self._numbers[chunk][: len(some)] = [old.number(row) for row in some.tolist()]
         self._count = len(rows)
         self._sets = {name: _bitmap(moved_to[listed(members)]) for name, members in old.sets.items() if members}
-        self._rows = {face: int(moved_to[row]) for face, row in self._rows.items()}
+        self._rows.move(moved_to)
         self._moved(moved_to)
 
     def _moved(self, moved_to: Places) -> None:
@@ -207,15 +210,30 @@ def _blocks(rows: Rows, wanted: Places) -> Iterator[Packed]:
         yield rows.packed(wanted[first : first + CHUNK])
 
 
+def _stored(view: Rows, places: PlacesOfFaces) -> StoredRows:
+    """Return the rows of these faces, in the order of the view."""
+    ids, numbers, rows = places.in_order()
+    searched = np.fromiter((view.owner(row) is not None for row in rows.tolist()), np.bool_, len(rows))
+    return StoredRows(ids, numbers, searched, _blocks(view, rows))
+
+
 def _rows_by_sets(
-    faces: Sequence[FaceId], owners: Sequence[PersonRecord | None]
-) -> Mapping[frozenset[str], Sequence[int]]:
-    """Return the rows of each combination of sets that a row of a face is in."""
-    found: defaultdict[frozenset[str], list[int]] = defaultdict(list)
-    for row, ((_, number), owner) in enumerate(zip(faces, owners, strict=True)):
-        if owner is not None:
-            found[set_names(owner, number)].append(row)
-    return found
+    owners: Sequence[HeldPerson | None], numbers: NDArray[np.int32]
+) -> Iterator[tuple[frozenset[str], Places]]:
+    """Yield combinations of sets, each with the rows that are in these sets."""
+    frames: dict[int, int] = {}
+    of_row = np.empty(len(owners), np.int64)
+    some: list[HeldPerson] = []
+    for row, owner in enumerate(owners):
+        of_row[row] = -1 if owner is None else frames.setdefault(id(owner.frame), len(frames))
+        if owner is not None and len(some) < len(frames):
+            some.append(owner)
+    found = 2 * of_row + (numbers == MEAN_FACE)
+    order = np.argsort(found, kind="stable")
+    for rows in np.split(order, np.flatnonzero(np.diff(found[order])) + 1):
+        place = int(of_row[rows[0]])
+        if place >= 0:
+            yield set_names(some[place], int(numbers[rows[0]])), rows
 
 
 def _bitmap(rows: Places) -> BitMap:

@@ -9,14 +9,15 @@ groups of a million people cost a few bytes for each membership, and a scope is 
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 from pyroaring import BitMap
 
+from contract.people.held import HeldPerson
 from contract.people.keys import MEAN_FACE
-from contract.people.records import PersonRecord
 from contract.vectors import Vector, Vectors
 from engine.gallery.cosine import deciding_cosines
 from engine.gallery.packed import Packed
@@ -72,7 +73,7 @@ class Rows:
     count: int
     dimension: int
     vectors: Sequence[Chunk]
-    owners: Sequence[list[PersonRecord | None]]
+    owners: Sequence[list[HeldPerson | None]]
     numbers: Sequence[NDArray[np.int32]]
     sets: Mapping[str, BitMap]
     _bitmaps: dict[Scope, BitMap] = field(default_factory=dict)
@@ -174,7 +175,7 @@ class Rows:
             found[some] = deciding_cosines(self.take(rows[some]), probes if whose is None else probes[whose[some]])
         return found
 
-    def owner(self, row: int) -> PersonRecord | None:
+    def owner(self, row: int) -> HeldPerson | None:
         """Return the person whose face a row is; None: the face is not searched."""
         return self.owners[row // CHUNK][row % CHUNK]
 
@@ -182,7 +183,7 @@ class Rows:
         """Return the face number of a row."""
         return int(self.numbers[row // CHUNK][row % CHUNK])
 
-    def all_owners(self) -> list[PersonRecord | None]:
+    def all_owners(self) -> list[HeldPerson | None]:
         """Return the person of every row."""
         return [owner for chunk in self.owners for owner in chunk][: self.count]
 
@@ -203,7 +204,7 @@ class Rows:
         nearest: dict[str, Candidate] = {}
         for negative, identity_id, number, row in found:
             if identity_id not in nearest and (owner := self.owner(row)) is not None:
-                nearest[identity_id] = Candidate(owner, number, -negative)
+                nearest[identity_id] = Candidate(owner.record(), number, -negative)
         return list(nearest.values())
 
     def _people(self, scope: Scope) -> BitMap:
@@ -260,12 +261,12 @@ def _permission_set(permission_id: str) -> str:
     return f"permission/{permission_id}"
 
 
-def set_names(person: PersonRecord, number: int) -> frozenset[str]:
+def set_names(person: HeldPerson, number: int) -> frozenset[str]:
     """Return the names of the sets of a row: everybody, each group and each permission of its person, and the means."""
-    sets: Iterable[str] = (
-        _EVERYBODY,
-        *map(_group_set, person.group_ids),
-        *map(_permission_set, person.permission_ids),
-        *((_MEANS,) if number == MEAN_FACE else ()),
-    )
-    return frozenset(sets)
+    return _set_names(person.group_ids, person.permission_ids, number == MEAN_FACE)
+
+
+@lru_cache(maxsize=4096)
+def _set_names(group_ids: Iterable[str], permission_ids: Iterable[str], is_mean: bool) -> frozenset[str]:
+    means = (_MEANS,) if is_mean else ()
+    return frozenset((_EVERYBODY, *map(_group_set, group_ids), *map(_permission_set, permission_ids), *means))

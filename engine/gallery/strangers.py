@@ -4,6 +4,7 @@ from bisect import bisect_left, insort
 from collections import Counter
 from collections.abc import Iterable, Iterator
 
+from contract.people.held import HeldPerson
 from contract.people.records import PersonRecord
 
 
@@ -29,9 +30,10 @@ class Strangers:
             insort(self._order, place)
             self._members.update(after.group_ids)
 
-    def fill(self, people: Iterable[PersonRecord]) -> None:
-        """Note the records of everybody, where nobody was noted before."""
-        found = {place: person for person in people if (place := _place(person)) is not None}
+    def fill(self, people: Iterable[HeldPerson]) -> None:
+        """Note everybody, where nobody was noted before."""
+        records = (person.record() for person in people if person.frame.by_match)
+        found = {place: person for person in records if (place := _place(person)) is not None}
         self._order = sorted(found)
         self._members = Counter(group_id for person in found.values() for group_id in person.group_ids)
 

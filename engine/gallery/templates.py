@@ -5,12 +5,12 @@ from photo to photo partly cancels out. docs/accuracy.md has the figures.
 """
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 
+from contract.people.held import HeldPerson
 from contract.people.keys import MEAN_FACE
-from contract.people.records import PersonRecord
 from contract.vectors import Vector
 from engine.gallery.packed import rounded
 from engine.gallery.port import FaceId, FaceIndex, Gallery, StoredRows
@@ -50,16 +50,16 @@ class Templates:
         self._index = index
         self._with_mean: set[str] = set()
 
-    def stored(self) -> StoredRows:
-        """Return the rows of the index, with the means; later changes do not affect them."""
+    def stored(self) -> Callable[[], StoredRows]:
+        """Return what computes the rows of the index, with the means; later changes do not affect them."""
         return self._index.stored()
 
-    def fill(self, stored: StoredRows, owners: Sequence[PersonRecord | None]) -> None:
+    def fill(self, stored: StoredRows, owners: Sequence[HeldPerson | None]) -> None:
         """Make empty templates the same as those whose rows are given; `owners`: the person of each searched row."""
         self._index.fill(stored, owners)
-        self._with_mean = {identity_id for identity_id, number in stored.faces if number == MEAN_FACE}
+        self._with_mean = {stored.ids[row] for row in np.flatnonzero(stored.numbers == MEAN_FACE).tolist()}
 
-    def put_person(self, identity_id: str, before: PersonRecord | None, after: PersonRecord | None) -> None:
+    def put_person(self, identity_id: str, before: HeldPerson | None, after: HeldPerson | None) -> None:
         """Assign the faces of a person to another record of the person; None: the person is not enrolled."""
         named_before, named = (() if person is None else person.faces for person in (before, after))
         for number in {*named_before, *named}:
@@ -69,14 +69,14 @@ class Templates:
         else:
             self._update_mean(identity_id, after)
 
-    def put_face(self, face: FaceId, vector: Vector, person: PersonRecord | None) -> None:
+    def put_face(self, face: FaceId, vector: Vector, person: HeldPerson | None) -> None:
         """Add or replace a face; it is searched where the record of its person, `person`, names it."""
         named = person is not None and face[1] in person.faces
         self._index.add(face, vector, person if named else None)
         if named:
             self._update_mean(face[0], person)
 
-    def remove_face(self, face: FaceId, person: PersonRecord | None) -> None:
+    def remove_face(self, face: FaceId, person: HeldPerson | None) -> None:
         """Remove a face; an unknown face is ignored. `person`: the record of its person."""
         self._index.remove(face)
         if person is not None and face[1] in person.faces:
@@ -94,9 +94,9 @@ class Templates:
         """Return whether a gallery would be searched in another way than the last one, though no face has changed."""
         return self._index.renewed()
 
-    def _update_mean(self, identity_id: str, person: PersonRecord | None) -> None:
+    def _update_mean(self, identity_id: str, person: HeldPerson | None) -> None:
         """Compute the mean of a person's faces again."""
-        mean = None if person is None or len(person.faces) < 2 else self._mean(person)
+        mean = None if person is None else self._mean(person)
         if mean is not None:
             self._index.add((identity_id, MEAN_FACE), mean, person)
             self._with_mean.add(identity_id)
@@ -104,7 +104,10 @@ class Templates:
             self._index.remove((identity_id, MEAN_FACE))
             self._with_mean.discard(identity_id)
 
-    def _mean(self, person: PersonRecord) -> Vector | None:
-        """Return the mean of those faces of a person that are in the index."""
-        found = {number: self._index.vector((person.identity_id, number)) for number in set(person.faces)}
+    def _mean(self, person: HeldPerson) -> Vector | None:
+        """Return the mean of those faces of a person that are in the index; None: there are fewer than two."""
+        numbers = frozenset(person.faces)
+        if len(numbers) < 2:
+            return None
+        found = {number: self._index.vector((person.identity_id, number)) for number in numbers}
         return mean_of_faces({number: vector for number, vector in found.items() if vector is not None})

@@ -21,5 +21,5 @@ def test_faces_and_means_are_those_of_the_gallery(faces, means):
     assert (len(people), gallery.count(everybody(means=True)), int(is_mean.sum())) == (5, len(vectors), means)
     numbers = [MEAN_FACE if mean else row % (faces + (means > 0)) for row, mean in enumerate(is_mean)]
     for vector, owner, number in zip(vectors, owners.tolist(), numbers, strict=True):
-        assert vector == pytest.approx(gallery.vector((name_of(owner), number)), abs=1e-6)
+        assert vector == pytest.approx(gallery.vector((name_of(owner), number)), abs=2.0**-15)
     assert np.all(np.diff(owners) >= 0)

@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from contract.people.held import HeldPerson
 from contract.people.records import PersonRecord
 from engine.gallery import exact
 from engine.gallery.exact import ExactIndex
@@ -38,7 +39,7 @@ def gallery_of(people: list[tuple[int, str, set[str], bool]]) -> Gallery:
         permissions = ["0", "night"] if at_night else ["0"]
         info = {"permission_ids": permissions}
         owner = PersonRecord(identity_id=who, group_ids=tuple(groups), info=info, faces=(number,), next_face=number + 1)
-        index.add((who, number), unit(seed), owner if number % 7 else None)
+        index.add((who, number), unit(seed), HeldPerson.of(owner) if number % 7 else None)
     return index.snapshot(1)
 
 

@@ -5,6 +5,7 @@ import sys
 import numpy as np
 import pytest
 
+from contract.people.held import HeldPerson
 from contract.people.records import PersonRecord
 from engine.gallery import choosing
 from engine.gallery.choosing import CROSSING, index_of, slow_search
@@ -19,7 +20,7 @@ def fill(index: FaceIndex, count: int) -> None:
     vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
     for number, vector in enumerate(vectors):
         owner = PersonRecord(identity_id=str(number), group_ids=("default_group",), info={}, faces=(0,), next_face=1)
-        index.add((str(number), 0), vector, owner)
+        index.add((str(number), 0), vector, HeldPerson.of(owner))
 
 
 @pytest.fixture

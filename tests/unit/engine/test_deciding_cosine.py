@@ -8,6 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from threadpoolctl import threadpool_limits
 
+from contract.people.held import HeldPerson
 from contract.people.records import PersonRecord
 from engine.gallery import row_store, rows
 from engine.gallery.cosine import deciding_cosines
@@ -69,7 +70,7 @@ def test_a_search_returns_the_same_bits_for_every_scope_and_order_of_enrolment(m
         for number in np.random.default_rng(seed).permutation(400).tolist():
             groups = ("default_group", "few") if number % 25 == 0 else ("default_group",)
             owner = PersonRecord(identity_id=str(number), group_ids=groups, info={}, faces=(0,), next_face=1)
-            index.add((str(number), 0), vectors[number], owner)
+            index.add((str(number), 0), vectors[number], HeldPerson.of(owner))
         gallery = index.snapshot(1)
         for scope in (EVERYBODY, Scope(), Scope("few"), Scope(None, "0", frozenset({"few", "none"}))):
             found = gallery.above(probe, scope, -1.0)

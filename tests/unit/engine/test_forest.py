@@ -9,6 +9,7 @@ from importlib.util import find_spec
 import numpy as np
 import pytest
 
+from contract.people.held import HeldPerson
 from contract.people.records import PersonRecord
 from engine.gallery.choosing import index_of
 from engine.gallery.exact import ExactGallery, ExactIndex
@@ -31,8 +32,9 @@ def units(count: int, dimension: int, seed: int) -> np.ndarray:
     return found / np.linalg.norm(found, axis=1, keepdims=True)
 
 
-def owner(identity_id: str) -> PersonRecord:
-    return PersonRecord(identity_id=identity_id, group_ids=("default_group",), info={}, faces=(0,), next_face=1)
+def owner(identity_id: str) -> HeldPerson:
+    groups = ("default_group",)
+    return HeldPerson.of(PersonRecord(identity_id=identity_id, group_ids=groups, info={}, faces=(0,), next_face=1))
 
 
 def fill(index: FaceIndex, vectors: np.ndarray) -> None:

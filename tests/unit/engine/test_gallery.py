@@ -9,6 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from contract.codec import encode
+from contract.people.held import HeldPerson
 from contract.people.keys import face_key, person_key
 from contract.people.listing import ListedPage, PeopleFilter
 from contract.people.records import FaceRecord, PersonRecord, PhotoReference
@@ -320,7 +321,7 @@ def test_equally_near_people_are_ordered_by_identity_wherever_their_faces_lie(in
             owner = PersonRecord(
                 identity_id=identity_id, group_ids=("default_group",), info={}, faces=(0,), next_face=1
             )
-            faces.add((identity_id, 0), vector, owner)
+            faces.add((identity_id, 0), vector, HeldPerson.of(owner))
         probe = (vector + 0.05 * rng.normal(size=512).astype(np.float32)).astype(np.float32)
         probe /= np.linalg.norm(probe)
         found = faces.snapshot(1).best(probe, ALL, 2)

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from contract.codec import encode
 from contract.errors import Code, Refusal
 from contract.evidence import EvidenceCandidate
+from contract.people.held import HeldPerson
 from contract.people.keys import MEAN_FACE, face_key, person_key
 from contract.people.records import WHOLE_FACE, FaceRecord, PersonRecord
 from contract.requests import MatchRequest
@@ -174,7 +175,9 @@ def test_the_vectors_of_a_person_are_those_of_the_faces_alone():
 
 
 def test_an_index_of_its_own_keeps_means_of_its_own():
-    record = PersonRecord(identity_id="p", group_ids=("default_group",), info={}, faces=(0, 1, 2), next_face=3)
+    record = HeldPerson.of(
+        PersonRecord(identity_id="p", group_ids=("default_group",), info={}, faces=(0, 1, 2), next_face=3)
+    )
     templates = Templates(ExactIndex(DIMENSION))
     templates.put_person("p", None, record)
     for number, seed in ((0, 1), (2, 3)):

@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from contract.people.held import HeldPerson
 from contract.people.keys import MEAN_FACE
 from contract.people.records import PersonRecord
 from engine.gallery import row_store, rows, two_stage
@@ -33,9 +34,10 @@ def near_to(vector: np.ndarray, cosine: float, seed: int) -> np.ndarray:
     return (found / np.linalg.norm(found)).astype(np.float32)
 
 
-def owner(identity_id: str, groups: tuple[str, ...] = ("default_group",), at_night: bool = False) -> PersonRecord:
+def owner(identity_id: str, groups: tuple[str, ...] = ("default_group",), at_night: bool = False) -> HeldPerson:
     info = {"permission_ids": ["0", "night"] if at_night else ["0"]}
-    return PersonRecord(identity_id=identity_id, group_ids=groups, info=info, faces=(0,), next_face=1)
+    record = PersonRecord(identity_id=identity_id, group_ids=groups, info=info, faces=(0,), next_face=1)
+    return HeldPerson.of(record)
 
 
 def sketched(dimension: int = DIMENSION, starts_at: int = 1, tail: int = 3) -> TwoStageIndex:

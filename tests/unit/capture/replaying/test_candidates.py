@@ -13,6 +13,7 @@ from capture.replaying.candidates import (
     rounding_of,
 )
 from contract.evidence import EvidenceCandidate
+from contract.people.held import HeldPerson
 from contract.people.records import PersonRecord
 from contract.vectors import Vector
 from engine.calls.matching import CANDIDATES
@@ -50,7 +51,7 @@ def gallery_of(faces: list[tuple[str, int, float]]) -> Gallery:
         owner = PersonRecord(
             identity_id=who, group_ids=("default_group",), info={}, faces=tuple(numbers[who]), next_face=99
         )
-        index.add((who, place), near(seed, away), owner)
+        index.add((who, place), near(seed, away), HeldPerson.of(owner))
     return index.snapshot(1)
 
 
@@ -106,7 +107,7 @@ def test_rankings_are_confirmed_as_a_rule() -> None:
         who = f"p{number // 2:03}"
         pair = (number // 2 * 2, number // 2 * 2 + 1)
         owner = PersonRecord(identity_id=who, group_ids=("default_group",), info={}, faces=pair, next_face=999)
-        index.add((who, number), unit(chance.normal(size=DIMENSION)), owner)
+        index.add((who, number), unit(chance.normal(size=DIMENSION)), HeldPerson.of(owner))
     gallery = index.snapshot(1)
     probes = np.array([unit(chance.normal(size=DIMENSION)) for _ in range(100)], np.float32)
     rankings = [recorded(list(gallery.best(probe, Scope(), CANDIDATES))) for probe in probes]
