@@ -3,7 +3,7 @@
 An embedded log of its own gets people with one template each. Then a process of its own folds the people topic as a
 processor does, takes a gallery and searches it once; then it leaves its local copy of the people, from which the next
 process starts. Another does the same with an empty topic. Memory is what belongs to the process alone (unique set
-size), so files that the kernel keeps are not counted.
+size) once the index of the gallery is built, so files that the kernel keeps are not counted.
 """
 
 import asyncio
@@ -31,8 +31,9 @@ from contract.vectors import Vectors
 from engine.gallery.choosing import index_of
 from engine.gallery.people import People
 from engine.gallery.port import everybody
+from engine.gallery.two_stage import TwoStageIndex
 from picturematch.local_copy import COPY_FILE, LEAST_FACES, LocalCopy
-from picturematch.memory import collect_seldom, give_memory_back, keep_for_good
+from picturematch.memory import collect_seldom, give_memory_back, keep_for_good, trim_memory
 from picturematch.people_topic import PeopleTopic
 from picturematch.settings import GallerySettings, Settings
 from picturematch.shell import progress
@@ -41,6 +42,8 @@ _DIMENSION, _EMBEDDER = 512, "bench"
 _BLOCK = 5_000
 _MOST_S_OF_A_MILLION, _MOST_COPIED_S_OF_A_MILLION, _MOST_MB_OF_A_MILLION = 120, 10, 1_700
 _LOOK_AGAIN_S = 0.05
+_TRIMMED_S = 3.0
+"""How long it takes until freed memory is returned to the system, as every role returns it all the time."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,8 +137,8 @@ async def _start(folder: Path) -> Started:
     collect_seldom()
     gallery_settings = GallerySettings()
     began_s, processor_s = time.perf_counter(), time.process_time()
-    index = index_of(gallery_settings.index, gallery_settings.sketch_sigmas)
-    people = People(_DIMENSION, _EMBEDDER, index)
+    index = index_of(gallery_settings.index, gallery_settings.sketch_sigmas)(_DIMENSION)
+    people = People(_DIMENSION, _EMBEDDER, lambda _: index)
     name, path = Settings().topics.people, folder / COPY_FILE
     copy = LocalCopy(people, name, path)
     topic = PeopleTopic(people, name, copy.take)
@@ -148,7 +151,13 @@ async def _start(folder: Path) -> Started:
         scope = everybody(means=True)
         gallery.best(_unit(np.random.default_rng(8), 1)[0], scope)
         took_s, processor_s = time.perf_counter() - began_s, time.process_time() - processor_s
+        if isinstance(index, TwoStageIndex):
+            await asyncio.to_thread(index.wait)
+            gallery = people.snapshot().gallery
         keep_for_good()
+        trimming = asyncio.create_task(trim_memory())
+        await asyncio.sleep(_TRIMMED_S)
+        trimming.cancel()
         megabytes = psutil.Process().memory_full_info().uss / 1e6
         copying_s = await _written(copy, path) if gallery.count(scope) else 0.0
         size = path.stat().st_size if path.exists() else 0

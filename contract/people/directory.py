@@ -261,7 +261,10 @@ class Directory:
         self._faces_of[key.embedder] += len(others) == len(before)
         self._lengths.setdefault(key.embedder, len(vector))
         self._store(key.identity_id, [*others, HeldFace.of(key.number, number, record.photo)])
-        self._note_foreign(key.identity_id, key.number)
+        if key.embedder == self._embedder:
+            self._foreign.discard((key.identity_id, key.number))
+        else:
+            self._note_foreign(key.identity_id, key.number)
 
     def _remove_face(self, key: FaceKey) -> None:
         before, number = self._stored(key.identity_id), self._numbers.get(key.embedder)

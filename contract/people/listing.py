@@ -48,6 +48,7 @@ class SortedIds:
         self._ids: list[str] = sorted(ids)
         self._added: set[str] = set()
         self._removed: set[str] = set()
+        self._most = max(_MOST_UNSORTED, len(self._ids) // _UNSORTED_SHARE)
 
     def __len__(self) -> int:
         return len(self._ids) + len(self._added) - len(self._removed)
@@ -82,11 +83,12 @@ class SortedIds:
                 insort(self._ids, identity_id)
         self._added.clear()
         self._removed.clear()
+        # The limit grows with the list, so that adding n ids one after the other sorts about log n times.
+        self._most = max(_MOST_UNSORTED, len(self._ids) // _UNSORTED_SHARE)
         return self._ids
 
     def _sort_if_many(self) -> None:
-        # The limit grows with the list, so that adding n ids one after the other sorts about log n times.
-        if len(self._added) + len(self._removed) > max(_MOST_UNSORTED, len(self._ids) // _UNSORTED_SHARE):
+        if len(self._added) + len(self._removed) > self._most:
             self.in_order()
 
 
