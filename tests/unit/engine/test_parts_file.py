@@ -1,8 +1,10 @@
 """A copy of the fold of the people topic, written to a file and read again."""
 
+import zipfile
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -223,6 +225,18 @@ def test_a_damaged_copy_is_noticed_or_says_the_same(copy: Path, part: int) -> No
         else:  # the byte says nothing, such as the time of a member
             assert state(people) == before
     assert noticed > len(whole) // 40
+
+
+def test_a_copy_of_the_form_before_is_known_to_be_of_another_form(tmp_path: Path) -> None:
+    """Its vectors had single precision, and it had neither frames nor embedders."""
+    old = {"about": structs.asdict(structs.replace(ABOUT, form="of before"))}
+    old |= {"version": 8, "persons": 1, "faces": 1, "rows": 1, "covered": 0, "lengths": {MODEL: DIMENSION}}
+    with zipfile.ZipFile(tmp_path / "copy", "w") as archive:
+        archive.writestr("rows/vectors/0", unit(1).tobytes())
+        archive.writestr("about", msgspec.json.encode(old))
+    assert read_about(tmp_path / "copy").form != form_of_copies()
+    with pytest.raises(UnusableCopy):
+        read_parts(tmp_path / "copy")
 
 
 @pytest.mark.parametrize("data", [b"", b"PK", b"no archive", b"\0" * 5000])
