@@ -14,11 +14,27 @@ from processor.people import PeopleAccess
 from processor.processing import Failure, Processed, unreadable
 from processor.recent_matches import Draft, RecentMatches
 
+_MOST_WAIT_S = 0.5
+"""The longest wait for later requests, whatever the clocks of ingress and processor say."""
+
 log = logging.getLogger(__name__)
 
 
 class NotMade(Exception):
     """The outputs of a request could not be made; none of them is in the log."""
+
+
+def shared_wait_s(processed: Processed, now_s: float, usual_s: float) -> float:
+    """Return for how many seconds a processed request may wait for later ones that share its transaction.
+
+    That is `usual_s`, or a quarter of the time that the request has taken if that is longer: under load it has waited
+    longer for its turn. It is never more than a quarter of the time that is left until its deadline.
+    """
+    if usual_s <= 0:
+        return 0.0
+    wait_s = min(max(usual_s, (now_s - processed.request.received_time_s) / 4), _MOST_WAIT_S)
+    deadline_s = processed.envelope.deadline_s
+    return wait_s if deadline_s is None else max(0.0, min(wait_s, (deadline_s - now_s) / 4))
 
 
 class Processes(Protocol):

@@ -35,7 +35,10 @@ class LaneHooks:
 
 
 class Lane:
-    """The records of one partition on their way from fetch to commit. See `LaneMachine` for `gather_s`."""
+    """The records of one partition on their way from fetch to commit.
+
+    `wait_s`: how long a processed record may wait for those behind it to share its transaction.
+    """
 
     def __init__(
         self,
@@ -44,11 +47,12 @@ class Lane:
         process: Callable[[Record], Coroutine[Any, Any, Processed]],
         commits: Commits,
         hooks: LaneHooks,
-        gather_s: float = 0.0,
+        wait_s: Callable[[Processed], float] = lambda processed: 0.0,
     ) -> None:
         self._partition, self._member = partition, member
         self._process, self._commits, self._hooks = process, commits, hooks
-        self._machine = LaneMachine(gather_s)
+        self._wait_s = wait_s
+        self._machine = LaneMachine()
         self._numbers = itertools.count()
         self._work: dict[int, asyncio.Task[Processed]] = {}
         self._asked: asyncio.Queue[ev.Question] = asyncio.Queue()
@@ -63,8 +67,12 @@ class Lane:
 
         def ended(task: asyncio.Task[Processed]) -> None:
             error = None if task.cancelled() else task.exception()
-            dropped = number not in self._work
-            self._report(ev.Finished(number) if error is None or dropped else ev.Failed(error, ev.Trouble.FINAL))
+            if number not in self._work:
+                return  # an error of forgotten work matters to nobody
+            if error is not None:
+                self._report(ev.Failed(error, ev.Trouble.FINAL))
+            else:
+                self._report(ev.Finished(number, 0.0 if task.cancelled() else self._wait_s(task.result())))
 
         task.add_done_callback(ended)
         self._report(ev.Put(number, len(record.value or b"")))

@@ -20,9 +20,10 @@ class Put:
 
 @dataclass(frozen=True, slots=True)
 class Finished:
-    """The record is processed."""
+    """The record is processed. `wait_s`: how long it may wait for records behind it that share its transaction."""
 
     number: int
+    wait_s: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)

@@ -20,6 +20,9 @@ from processor import lane_events as ev
 _COMMITTED_TOGETHER = 64
 """Results in one transaction: enough that the commits of a long queue cost little, few enough to stay small."""
 
+_ENOUGH = 8
+"""So many finished records wait for no others: in a transaction of 64 a record costs hardly less."""
+
 _COMMITTED_BYTES = 16 * 1024 * 1024
 """Of the requests whose results are in one transaction; a single one may be larger."""
 
@@ -39,18 +42,18 @@ class _Phase(Enum):
 
 @dataclass(slots=True)
 class _Entry:
-    """A record in the lane. `size`: bytes of its value."""
+    """A record in the lane. `size`: bytes of its value. `wait_s`: as in `Finished`."""
 
     size: int
     finished: bool = False
+    wait_s: float = 0.0
 
 
 class LaneMachine:
-    """See the module. `gather_s`: for how many seconds a finished record waits for the records behind it. A transaction
-    takes about as long with many records as with one, so a backlog is committed faster in few transactions."""
+    """See the module. A transaction takes about as long with several records as with one, so finished records wait a
+    moment for those behind them that are not finished."""
 
-    def __init__(self, gather_s: float) -> None:
-        self._gather_s = gather_s
+    def __init__(self) -> None:
         self._entries: dict[int, _Entry] = {}  # by number, in offset order
         self._phase = _Phase.NOTHING
         self._last = ev.Commit(())  # the commit under way, if there is one
@@ -73,7 +76,8 @@ class LaneMachine:
             case ev.Put():
                 self._entries[event.number] = _Entry(event.size)
             case ev.Finished() if event.number in self._entries:
-                self._entries[event.number].finished = True
+                entry = self._entries[event.number]
+                entry.finished, entry.wait_s = True, event.wait_s
             case ev.TimeOver() if event.step == self._step:
                 self._time_over()
             case ev.Done():
@@ -90,10 +94,13 @@ class LaneMachine:
         if self._phase not in (_Phase.NOTHING, _Phase.GATHERING):
             return
         ready, more = self._ready()
-        if ready and not (more and self._gather_s > 0):
+        if not ready:
+            return
+        wait_s = self._entries[ready[0]].wait_s if more and len(ready) < _ENOUGH else 0.0
+        if wait_s <= 0:
             self._commit(ev.Commit(ready))
-        elif ready and self._phase is _Phase.NOTHING:
-            self._wait(_Phase.GATHERING, self._gather_s)
+        elif self._phase is _Phase.NOTHING:
+            self._wait(_Phase.GATHERING, wait_s)
 
     def _ready(self) -> tuple[tuple[int, ...], bool]:
         """Return the finished records from the front that one transaction takes; and whether it would also take the

@@ -21,6 +21,7 @@ class MatchingPool:
     """`workers` threads for urgent work, and `workers` - 1, at least one, background threads of lower priority."""
 
     def __init__(self, workers: int) -> None:
+        self.workers = workers
         self._urgent = ThreadPoolExecutor(workers, "match")
         self._background = ThreadPoolExecutor(max(1, workers - 1), "prepare", _lower_priority)
 

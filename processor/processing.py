@@ -29,6 +29,7 @@ from engine.gallery.port import FaceId
 from processor.envelope import Envelope, envelope_of
 from processor.people import PeopleAccess
 from processor.pool import MatchingPool
+from processor.runs import Runs
 
 T = TypeVar("T")
 
@@ -114,6 +115,7 @@ class Processing:
     ) -> None:
         self._access, self._contexts = access, contexts
         self._pool, self._clock = pool, clock
+        self._runs = Runs(pool.workers + 1)  # one waits in the pool, so that no thread waits for the event loop
         self._replies_topic, self._gallery_wait_s = replies_topic, gallery_wait_s
         self._administrative = administrative
 
@@ -212,7 +214,8 @@ class Processing:
             finally:
                 envelope.spent.effort = Effort(waited_s=began - asked, worked_s=time.perf_counter() - began)
 
-        done = await self._pool.run(unless_expired, urgent=not self._administrative)
+        async with self._runs.turn(processed.record.partition):
+            done = await self._pool.run(unless_expired, urgent=not self._administrative)
         if envelope.expired(self._clock()):
             # The ingress has answered TIMEOUT meanwhile; the event must have the same result.
             raise Refused.of(EXPIRED)

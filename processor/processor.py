@@ -27,7 +27,7 @@ from engine.gallery.people import People
 from engine.policy import Policy
 from engine.vision.ports import ModelSet
 from processor.admin_lane import AdminCommits
-from processor.commits import Commits
+from processor.commits import Commits, shared_wait_s
 from processor.configs import keep_checkpoints, policy_config, write_configs
 from processor.decided import Decided
 from processor.intake import Intake, wait_until_idle
@@ -103,7 +103,9 @@ class Processor:
             hooks = LaneHooks(self._metrics.committed, left, self._metrics.commit_failed, self._lane_outages)
             recent = None if administrative else RecentMatches(self._broker, self._topics.events, partition)
             commits = kind(partition, member, process, self._emitter, self._access, recent)
-            return Lane(partition, member, process, commits, hooks, wait_s)
+            return Lane(
+                partition, member, process, commits, hooks, lambda done: shared_wait_s(done, self._clock(), wait_s)
+            )
 
         return Intake(
             topic,

@@ -10,10 +10,11 @@ class ProcessorSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True)
 
     workers: Annotated[int, msgspec.Meta(ge=0, le=256)] = 0
     """The number of matching threads; 0: one per core."""
-    queued_per_worker: Annotated[int, msgspec.Meta(ge=1, le=64)] = 16
+    queued_per_worker: Annotated[int, msgspec.Meta(ge=1, le=64)] = 32
     """The number of requests that are fetched ahead for each matching thread; the others stay in the log."""
     commit_wait_ms: Annotated[int, msgspec.Meta(ge=0, le=1000)] = 30
-    """The longest wait of a finished request for later ones of its partition, so that many share a transaction."""
+    """The usual wait of a finished request for later ones of its partition, so that several share a transaction; longer
+    for a request that has taken long (processor.commits.shared_wait_s). 0: none."""
     gallery_wait_ms: Annotated[int, msgspec.Meta(ge=0, le=60_000)] = 1000
     """The longest wait of a request for people enrolled before it; after that the answer is OVERLOADED."""
     evidence: bool = True

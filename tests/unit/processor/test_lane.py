@@ -79,7 +79,7 @@ async def test_a_finished_result_waits_a_moment_for_those_behind_it(wait_s: floa
     hooks = LaneHooks(lambda _: committed.release(), lambda _: None, lambda: None)
     access = PeopleAccess(None, TOPICS.people, None, people, never)  # type: ignore[arg-type]
     writer = Commits(0, member, Unchanged(), emitter, access)  # type: ignore[arg-type]
-    lane = Lane(0, member, process, writer, hooks, wait_s)  # type: ignore[arg-type]
+    lane = Lane(0, member, process, writer, hooks, lambda _: wait_s)  # type: ignore[arg-type]
     running = asyncio.create_task(lane.run())
     for offset in range(3):
         lane.put(Record(TOPICS.requests, 0, offset, 0, b"k", b""))

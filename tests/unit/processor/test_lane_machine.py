@@ -15,7 +15,7 @@ from processor import lane_events as ev
 from processor.lane_machine import LaneMachine
 
 MIB = 1024 * 1024
-TOGETHER, TOGETHER_BYTES = 64, 16 * MIB
+TOGETHER, ENOUGH, TOGETHER_BYTES = 64, 8, 16 * MIB
 SIZES = (1, 1, 1, 1, 5 * MIB, 8 * MIB, TOGETHER_BYTES, TOGETHER_BYTES + 1)
 GATHER_S = 0.004
 ANSWERS = (*["well"] * 4, "lost", "aborted", "unwritable", "no reply partition", "final")
@@ -37,7 +37,7 @@ class World(RuleBasedStateMachine):
         self.new_owner()
 
     def new_owner(self) -> None:
-        self.machine = LaneMachine(self.gather_s)
+        self.machine = LaneMachine()
         self.lane: dict[int, int] = {}  # number -> offset
         self.finished: set[int] = set()
         self.asked: ev.Commit | ev.Rewind | None = None
@@ -112,8 +112,12 @@ class World(RuleBasedStateMachine):
         behind = front[len(commit.numbers) : TOGETHER]
         fits = behind and self.bytes_of([*commit.numbers, behind[0]]) <= TOGETHER_BYTES
         assert not (fits and behind[0] in self.finished), "a finished result is left behind"
-        if fits and self.gather_s:
+        if fits and self.wait_s(front[0]) and len(commit.numbers) < ENOUGH:
             assert isinstance(self.event, ev.TimeOver), "no moment was waited for results that can come along"
+
+    def wait_s(self, number: int) -> float:
+        """How long this record may wait for others: every fifth may not."""
+        return self.gather_s if number % 5 else 0.0
 
     def bytes_of(self, numbers: Sequence[int]) -> int:
         return sum(self.sizes[self.lane[number]] for number in numbers)
@@ -141,7 +145,7 @@ class World(RuleBasedStateMachine):
             assert wait.seconds == min(0.05 * 2 ** len(self.pauses), 2.0)
             self.pauses.append(wait.seconds)
         else:
-            assert wait.seconds == self.gather_s > 0
+            assert wait.seconds == self.wait_s(next(iter(self.lane))) > 0
             assert next(iter(self.lane)) in self.finished, "a moment is waited though nothing is finished"
 
     def check_drop(self, numbers: tuple[int, ...]) -> None:
@@ -193,13 +197,13 @@ class World(RuleBasedStateMachine):
 
     def finish(self, number: int) -> None:
         self.finished.add(number)
-        self.report(ev.Finished(number))
+        self.report(ev.Finished(number, self.wait_s(number)))
 
     @precondition(lambda self: self.dropped)
     @rule(data=st.data())
     def work_ends_that_was_given_up(self, data: st.DataObject) -> None:
         number = data.draw(st.sampled_from(self.dropped[-70:]))
-        assert not self.report(ev.Finished(number)), "a result that was dropped has a consequence"
+        assert not self.report(ev.Finished(number, self.wait_s(number))), "a result that was dropped has a consequence"
 
     @rule(rare=st.integers(0, 30))
     def work_fails_unexpectedly(self, rare: int) -> None:
