@@ -29,8 +29,10 @@ class Check:
 
 def find_person(who: str, people: Directory) -> Sequence[PersonRecord]:
     """Return the person with that identity_id, or else everybody with that name."""
-    person = people.person(who)
-    return [person] if person else [each for each in people.everybody() if each.name == who]
+    if person := people.person(who):
+        return [person]
+    everybody = (people.person(each.identity_id) for each in people.everybody())
+    return [person for person in everybody if person is not None and person.name == who]
 
 
 def explain(

@@ -38,8 +38,8 @@ class Faces(Directory):
 
         People of type 4 (stranger) are left out, because they are nobody's look-alikes.
         """
-        listed = (person for person in self.everybody() if person.person_type != PERSON_STRANGER)
-        people = sorted(listed, key=lambda person: person.identity_id)
+        listed = sorted(each.identity_id for each in self.everybody() if each.person_type != PERSON_STRANGER)
+        people = [person for identity_id in listed if (person := self.person(identity_id)) is not None]
         owners: list[int] = []
         numbers: list[int] = []
         vectors: list[Vector] = []

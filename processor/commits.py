@@ -14,8 +14,9 @@ from processor.people import PeopleAccess
 from processor.processing import Failure, Processed, unreadable
 from processor.recent_matches import Draft, RecentMatches
 
-_MOST_WAIT_S = 0.5
-"""The longest wait for later requests, whatever the clocks of ingress and processor say."""
+_MOST_LONGER_S = 0.5
+"""The longest wait that follows from the time that a request has taken, whatever the clocks of ingress and processor
+say."""
 
 log = logging.getLogger(__name__)
 
@@ -32,7 +33,8 @@ def shared_wait_s(processed: Processed, now_s: float, usual_s: float) -> float:
     """
     if usual_s <= 0:
         return 0.0
-    wait_s = min(max(usual_s, (now_s - processed.request.received_time_s) / 4), _MOST_WAIT_S)
+    taken_s = now_s - processed.request.received_time_s
+    wait_s = max(usual_s, min(taken_s / 4, _MOST_LONGER_S))
     deadline_s = processed.envelope.deadline_s
     return wait_s if deadline_s is None else max(0.0, min(wait_s, (deadline_s - now_s) / 4))
 

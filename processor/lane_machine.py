@@ -20,8 +20,8 @@ from processor import lane_events as ev
 _COMMITTED_TOGETHER = 64
 """Results in one transaction: enough that the commits of a long queue cost little, few enough to stay small."""
 
-_ENOUGH = 8
-"""So many finished records wait for no others: in a transaction of 64 a record costs hardly less."""
+ENOUGH = 8
+"""So many finished records wait for no others: their transaction already saves seven of eight."""
 
 _COMMITTED_BYTES = 16 * 1024 * 1024
 """Of the requests whose results are in one transaction; a single one may be larger."""
@@ -96,7 +96,7 @@ class LaneMachine:
         ready, more = self._ready()
         if not ready:
             return
-        wait_s = self._entries[ready[0]].wait_s if more and len(ready) < _ENOUGH else 0.0
+        wait_s = self._entries[ready[0]].wait_s if more and len(ready) < ENOUGH else 0.0
         if wait_s <= 0:
             self._commit(ev.Commit(ready))
         elif self._phase is _Phase.NOTHING:

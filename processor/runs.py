@@ -10,12 +10,14 @@ from collections import deque
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
-_RUN = 8
-"""The most requests of one partition that pass while another partition waits."""
+from processor.lane_machine import ENOUGH
 
 
 class Runs:
-    """Lets at most `most` requests pass at a time; only the event loop's thread may use it."""
+    """Lets at most `most` requests pass at a time; only the event loop's thread may use it.
+
+    While another partition waits, one partition's requests pass only until they are enough for a transaction.
+    """
 
     def __init__(self, most: int) -> None:
         self._free = most
@@ -60,7 +62,7 @@ class Runs:
 
     def _next(self) -> int:
         """Return the partition whose request is next."""
-        if self._partition in self._waiting and self._passed < _RUN:
+        if self._partition in self._waiting and self._passed < ENOUGH:
             return self._partition
         return min(self._waiting, key=lambda partition: self._waiting[partition][0][0])
 

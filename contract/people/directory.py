@@ -30,7 +30,7 @@ from contract.people.keys import (
     parse_key,
     person_key,
 )
-from contract.people.listing import ListedPage, Listing, PeopleFilter
+from contract.people.listing import ListedPage, ListedPerson, Listing, PeopleFilter
 from contract.people.parts import DirectoryParts
 from contract.people.records import FaceRecord, PersonRecord, PhotoReference
 from contract.people.site import Site, read_site_record
@@ -187,10 +187,9 @@ class Directory:
         held = self._persons.get(identity_id)
         return None if held is None else held.record()
 
-    def everybody(self) -> Iterator[PersonRecord]:
-        """Yield the record of every person, in no particular order."""
-        for held in self._persons.values():
-            yield held.record()
+    def everybody(self) -> Iterator[ListedPerson]:
+        """Yield every person, in no particular order; no record is made, since that takes long for many people."""
+        yield from self._persons.values()
 
     def embedders(self, identity_id: str, number: int) -> tuple[str, ...]:
         """Return the identities of the embedders by which that face has a record."""

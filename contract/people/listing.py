@@ -112,11 +112,16 @@ class Listed(Protocol):
 
 
 class ListedPerson(Listed, Protocol):
-    """The same, with the id."""
+    """The same, with the id and the numbers of the person's faces."""
 
     @property
     def identity_id(self) -> str:
         """The id."""
+        ...
+
+    @property
+    def faces(self) -> tuple[int, ...]:
+        """The numbers of the faces."""
         ...
 
 

@@ -5,7 +5,7 @@ from contract.errors import Code, Refused
 from contract.ids import made_id
 from contract.kinds import kind_of
 from contract.people.keys import SiteKey
-from contract.people.records import PersonRecord
+from contract.people.listing import ListedPerson
 from contract.people.site import GroupRecord
 from contract.site_requests import GroupRequest
 from contract.terms import DEFAULT_GROUP
@@ -62,7 +62,7 @@ def _deleted(group: GroupRecord, request: GroupRequest, people: PeopleNow, polic
     return deleted(SiteKey("group", group.group_id), gone, people, _answer(group, len(gone)))
 
 
-def _groups_of(person: PersonRecord) -> tuple[str, ...]:
+def _groups_of(person: ListedPerson) -> tuple[str, ...]:
     return person.group_ids
 
 

@@ -15,6 +15,7 @@ from contract.errors import Code, Refusal, Refused
 from contract.events import Event, EventScope
 from contract.findings import Lookalike
 from contract.people.keys import face_key, person_key, photo_key
+from contract.people.listing import ListedPerson
 from contract.people.records import COVERED_FACE, WHOLE_FACE, FaceRecord, PersonRecord, PhotoReference
 from contract.people.site import Site
 from contract.requests import PersonRequest
@@ -81,8 +82,8 @@ class PeopleNow(Protocol):
         """Return everything that a decision about this person needs."""
         ...
 
-    def everybody(self) -> Iterator[PersonRecord]:
-        """Yield the record of every person, in no particular order."""
+    def everybody(self) -> Iterator[ListedPerson]:
+        """Yield every person, in no particular order."""
         ...
 
     def templates(self, scope: Scope) -> int:

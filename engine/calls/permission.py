@@ -9,7 +9,7 @@ from contract.errors import Code, Refused
 from contract.ids import made_id
 from contract.kinds import kind_of
 from contract.people.keys import SiteKey
-from contract.people.records import PersonRecord
+from contract.people.listing import ListedPerson
 from contract.people.site import PermissionRecord, Site
 from contract.site_requests import PermissionRequest
 from contract.terms import DEFAULT_PERMISSION
@@ -120,7 +120,7 @@ def _deleted(
     return deleted(SiteKey("permission", permission_id), gone, people, _answer(permission, len(gone)))
 
 
-def _permissions_of(person: PersonRecord) -> tuple[str, ...]:
+def _permissions_of(person: ListedPerson) -> tuple[str, ...]:
     return person.permission_ids
 
 

@@ -18,7 +18,7 @@ from contract.codec import encode
 from contract.errors import Code, Refusal, Refused
 from contract.events import Event
 from contract.people.keys import SiteKey, site_key
-from contract.people.records import PersonRecord
+from contract.people.listing import ListedPerson
 from contract.people.site import GroupRecord, PermissionRecord, site_key_of
 from contract.site_requests import ScopeRequest
 from engine.calls.call import Change
@@ -124,7 +124,7 @@ def stored(outcome: str, record: GroupRecord | PermissionRecord, people: PeopleN
 
 def with_this_only(
     people: PeopleNow,
-    ids_of: Callable[[PersonRecord], Sequence[str]],
+    ids_of: Callable[[ListedPerson], Sequence[str]],
     this_id: str,
     existing: Mapping[str, object],
     most: int,
@@ -137,7 +137,7 @@ def with_this_only(
         Refused: 40015: these are more than `most` people.
     """
 
-    def has_this_only(person: PersonRecord) -> bool:
+    def has_this_only(person: ListedPerson) -> bool:
         ids = ids_of(person)
         return this_id in ids and all(other == this_id or other not in existing for other in ids)
 

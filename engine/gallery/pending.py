@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from contract.people.keys import MEAN_FACE
+from contract.people.listing import ListedPerson
 from contract.people.records import WHOLE_FACE, FaceRecord, PersonRecord
 from contract.people.site import Site
 from contract.vectors import Vector
@@ -104,8 +105,8 @@ class PendingPeople:
         info = self._infos[identity_id]
         return replace(known, info_lost=True) if info is None else replace(known, record=known.record.whole(info))
 
-    def everybody(self) -> Iterator[PersonRecord]:
-        """Yield the record of every person, in no particular order."""
+    def everybody(self) -> Iterator[ListedPerson]:
+        """Yield every person, in no particular order."""
         for person in self._people.everybody():
             if person.identity_id not in self._decided:
                 yield person

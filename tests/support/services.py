@@ -62,7 +62,7 @@ class Services:
             if wanted["condition"] == "service_healthy":
                 self.wait_until_healthy(other)
             else:
-                assert [one.process.wait(60) for one in self.replicas[other]] == [0], self.printed(other)
+                assert [one.process.wait(180) for one in self.replicas[other]] == [0], self.printed(other)
         count = service["deploy"].get("replicas", 1)
         self.replicas[name] = [self._replica(name, service, number) for number in range(count)]
 

@@ -14,12 +14,23 @@ from processor.commits import shared_wait_s
         (0.4, 4.0, 0.03, 0.1),
         (100.0, None, 0.03, 0.5),
         (100.0, 4.0, 0.03, 0.5),
+        (4.0, 5.0, 1.0, 1.0),
         (4.0, 0.4, 0.03, 0.1),
         (4.0, -1.0, 0.03, 0.0),
         (-100.0, 4.0, 0.03, 0.03),
         (4.0, 4.0, 0.0, 0.0),
     ],
-    ids=["usual", "under load", "clocks differ", "cap", "soon too late", "too late", "clock behind", "switched off"],
+    ids=[
+        "usual",
+        "under load",
+        "clocks differ",
+        "cap",
+        "asked for",
+        "soon too late",
+        "too late",
+        "clock behind",
+        "switched off",
+    ],
 )
 def test_it_is_a_share_of_the_time_taken_and_of_the_time_left(
     age_s: float, left_s: float | None, usual_s: float, wait_s: float
